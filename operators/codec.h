@@ -1,0 +1,83 @@
+// How states and messages become bytes: little-endian fixed words where hashes stand, LEB128 varints elsewhere, zigzag for signed.
+// No tag, no name: a version byte at the front of every state says how to read the rest.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+namespace bellwether {
+
+using uint128 = unsigned __int128;
+
+class Writer {
+ public:
+  explicit Writer(std::string& out) : out_(out) {}
+  void u8(uint8_t v) { out_.push_back(static_cast<char>(v)); }
+  void fixed64(uint64_t v) { out_.append(reinterpret_cast<const char*>(&v), sizeof v); }
+  void fixed128(uint128 v) { fixed64(static_cast<uint64_t>(v)); fixed64(static_cast<uint64_t>(v >> 64)); }
+  void varint(uint64_t v) {
+    while (v >= 0x80) u8(static_cast<uint8_t>(v) | 0x80), v >>= 7;
+    u8(static_cast<uint8_t>(v));
+  }
+  void zigzag(int64_t v) { varint(static_cast<uint64_t>(v) << 1 ^ static_cast<uint64_t>(v >> 63)); }
+  void boolean(bool v) { u8(v ? 1 : 0); }
+  void bytes(std::string_view v) { varint(v.size()), out_.append(v); }
+
+ private:
+  std::string& out_;
+};
+
+// Reads what Writer wrote. After any underrun or bad varint `ok()` is false for good and every read gives 0 or empty.
+class Reader {
+ public:
+  explicit Reader(std::string_view in) : at_(in.data()), end_(in.data() + in.size()) {}
+  bool ok() const { return ok_; }
+  bool done() const { return at_ == end_; }
+  size_t left() const { return static_cast<size_t>(end_ - at_); }
+  uint8_t u8() { return need(1) ? static_cast<uint8_t>(*at_++) : 0; }
+  uint64_t fixed64() {
+    uint64_t v = 0;
+    if (need(8)) std::memcpy(&v, at_, 8), at_ += 8;
+    return v;
+  }
+  uint128 fixed128() {
+    const uint64_t low = fixed64();
+    return static_cast<uint128>(fixed64()) << 64 | low;
+  }
+  uint64_t varint() {
+    uint64_t v = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      const uint8_t b = u8();
+      v |= static_cast<uint64_t>(b & 0x7f) << shift;
+      if (b < 0x80) return v;
+    }
+    ok_ = false;
+    return 0;
+  }
+  int64_t zigzag() {
+    const uint64_t v = varint();
+    return static_cast<int64_t>(v >> 1) ^ -static_cast<int64_t>(v & 1);
+  }
+  bool boolean() { return u8() != 0; }
+  std::string_view bytes() {
+    const uint64_t n = varint();
+    if (!need(n)) return {};
+    const std::string_view v(at_, n);
+    at_ += n;
+    return v;
+  }
+
+ private:
+  bool need(uint64_t n) {
+    if (ok_ && n <= static_cast<uint64_t>(end_ - at_)) return true;
+    ok_ = false, at_ = end_;
+    return false;
+  }
+  const char* at_;
+  const char* end_;
+  bool ok_ = true;
+};
+
+}  // namespace bellwether

@@ -1,0 +1,347 @@
+#include "operators/like_book.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace bellwether {
+namespace {
+constexpr size_t kIndexAbove = 48;      // entries; below it a scan is cheaper than three maps
+constexpr size_t kBlockEntries = 16;    // of a small book; a block grows with the book, so that its directory stays short
+constexpr size_t kBlockEntriesMax = 256;
+size_t block_entries(size_t book) { return std::clamp(book / 8, kBlockEntries, kBlockEntriesMax); }
+}  // namespace
+
+bool OpenDiscount::covers(const LikeEntry& e) const {
+  if (e.time_us < scope.from_us || e.time_us > scope.to_us) return false;
+  if (scope.posts.empty()) return scope.author != 0 && e.author == scope.author;
+  return std::binary_search(scope.posts.begin(), scope.posts.end(), e.post);
+}
+
+void LikeBook::build_index() {
+  by_target_.clear(), by_author_.clear(), by_id_.clear();
+  indexed_ = entries_.size() > kIndexAbove;
+  if (!indexed_) return;
+  for (size_t i = 0; i < entries_.size(); ++i) index(i);
+}
+
+void LikeBook::index(size_t i) {
+  const LikeEntry& e = entries_[i];
+  by_target_[target_of(e)].push_back(static_cast<uint32_t>(i));
+  by_author_[e.author].push_back(static_cast<uint32_t>(i));
+  by_id_[e.id_hash] = static_cast<uint32_t>(i);
+}
+
+ptrdiff_t LikeBook::standing(uint64_t target, LikeKind kind) const {
+  const auto matches = [&](const LikeEntry& e) { return !e.undo && !e.undone && e.kind == kind && target_of(e) == target && day_of(e.time_us) > expired_day_; };
+  if (indexed_) {
+    const auto it = by_target_.find(target);
+    if (it == by_target_.end()) return -1;
+    for (size_t k = it->second.size(); k-- > 0;)
+      if (matches(entries_[it->second[k]])) return it->second[k];
+    return -1;
+  }
+  for (size_t i = entries_.size(); i-- > 0;)
+    if (matches(entries_[i])) return static_cast<ptrdiff_t>(i);
+  return -1;
+}
+
+ptrdiff_t LikeBook::undo_ahead(uint64_t target, LikeKind kind, int64_t like_time_us) const {
+  const auto matches = [&](const LikeEntry& e) { return e.undo && !e.used && e.kind == kind && target_of(e) == target && e.time_us >= like_time_us; };
+  if (indexed_) {
+    const auto it = by_target_.find(target);
+    if (it == by_target_.end()) return -1;
+    for (uint32_t i : it->second)
+      if (matches(entries_[i])) return i;
+    return -1;
+  }
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (matches(entries_[i])) return static_cast<ptrdiff_t>(i);
+  return -1;
+}
+
+bool LikeBook::has_id(uint64_t id_hash, int64_t since_slot) const {
+  if (indexed_) {
+    const auto it = by_id_.find(id_hash);
+    return it != by_id_.end() && entries_[it->second].slot >= since_slot;
+  }
+  for (size_t i = entries_.size(); i-- > 0 && entries_[i].slot >= since_slot;)
+    if (entries_[i].id_hash == id_hash) return true;
+  return false;
+}
+
+uint32_t LikeBook::on_day(int64_t day) const {
+  uint32_t n = 0;
+  // Entries come in fold order; a day's are nearly always together at the end.
+  for (size_t i = entries_.size(); i-- > 0;) {
+    const int64_t d = day_of(entries_[i].time_us);
+    n += d == day;
+    if (d < day - 2) break;
+  }
+  return n;
+}
+
+// Undoes act on what was folded before them, or void what comes after. What an entry met when it was folded is kept in its `born`
+// bit: after a reload the other one may have left the book.
+void LikeBook::link(size_t i, bool fresh) {
+  LikeEntry& e = entries_[i];
+  if (!fresh && !e.born) return;
+  const uint64_t target = target_of(e);
+  const auto earlier = [&](auto&& matches) -> LikeEntry* {
+    if (indexed_) {
+      const auto it = by_target_.find(target);
+      if (it == by_target_.end()) return nullptr;
+      for (size_t k = it->second.size(); k-- > 0;)
+        if (it->second[k] < i && matches(entries_[it->second[k]])) return &entries_[it->second[k]];
+      return nullptr;
+    }
+    for (size_t j = i; j-- > 0;)
+      if (matches(entries_[j])) return &entries_[j];
+    return nullptr;
+  };
+  LikeEntry* met = nullptr;
+  if (e.undo) {
+    met = earlier([&](const LikeEntry& l) { return !l.undo && !l.undone && l.kind == e.kind && target_of(l) == target; });
+    if (met != nullptr) met->undone = true;
+  } else {
+    met = earlier([&](const LikeEntry& u) { return u.undo && !u.used && u.kind == e.kind && target_of(u) == target && u.time_us >= e.time_us; });
+    if (met != nullptr) met->used = true;
+  }
+  if (fresh) e.born = met != nullptr;
+  if (e.born) (e.undo ? e.used : e.undone) = true;
+}
+
+void LikeBook::append(LikeEntry entry) {
+  entry.born = entry.undone = entry.used = false;
+  entries_.push_back(entry);
+  link(entries_.size() - 1, true);
+  if (indexed_) index(entries_.size() - 1);
+  else if (entries_.size() > kIndexAbove) build_index();
+}
+
+void LikeBook::set_discount(OpenDiscount discount) {
+  for (OpenDiscount& d : discounts_)
+    if (d.flag == discount.flag) {
+      d = std::move(discount);
+      return;
+    }
+  if (discounts_.size() >= kUserFlagsMax) discounts_.erase(discounts_.begin());
+  discounts_.push_back(std::move(discount));
+}
+
+bool LikeBook::end_discount(uint64_t flag) {
+  return std::erase_if(discounts_, [&](const OpenDiscount& d) { return d.flag == flag; }) > 0;
+}
+
+uint16_t LikeBook::authenticity(const LikeEntry& e, uint64_t without) const {
+  uint16_t least = kAuthentic;
+  for (const OpenDiscount& d : discounts_)
+    if (d.flag != without && d.covers(e)) least = std::min(least, d.authenticity);
+  return least;
+}
+
+LikeWorth LikeBook::worth(size_t i, uint64_t without) const {
+  const LikeEntry& e = entries_[i];
+  LikeWorth w;
+  w.standing = !e.undo && !e.undone;
+  w.authenticity = authenticity(e, without);
+  const bool contact = counts_for_pair(e) && w.standing && w.authenticity > 0;
+  w.first = contact;
+  uint32_t halvings = 0;
+  const auto look = [&](const LikeEntry& before) {
+    if (before.author != e.author || !counts_for_pair(before)) return;
+    if (before.time_us <= e.time_us - kPairUs || before.time_us > e.time_us) return;
+    if (authenticity(before, without) == 0) return;
+    if (before.kind == LikeKind::kLike && e.kind == LikeKind::kLike) ++halvings;
+    if (!before.undone) w.first = false;
+  };
+  if (indexed_) {
+    if (const auto it = by_author_.find(e.author); it != by_author_.end())
+      for (uint32_t j : it->second)
+        if (j < i) look(entries_[j]);
+  } else {
+    for (size_t j = 0; j < i; ++j) look(entries_[j]);
+  }
+  w.halvings = static_cast<uint8_t>(std::min(halvings, kHalvingMax));
+  return w;
+}
+
+bool LikeBook::likes_author(uint64_t author, uint64_t without) const {
+  const auto holds = [&](const LikeEntry& e) {
+    return e.author == author && counts_for_pair(e) && !e.undone && day_of(e.time_us) > expired_day_ && authenticity(e, without) > 0;
+  };
+  if (indexed_) {
+    const auto it = by_author_.find(author);
+    return it != by_author_.end() && std::any_of(it->second.begin(), it->second.end(), [&](uint32_t i) { return holds(entries_[i]); });
+  }
+  return std::any_of(entries_.begin(), entries_.end(), holds);
+}
+
+std::vector<size_t> LikeBook::pair(uint64_t author) const {
+  std::vector<size_t> found;
+  if (indexed_) {
+    if (const auto it = by_author_.find(author); it != by_author_.end()) found.assign(it->second.begin(), it->second.end());
+    return found;
+  }
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (entries_[i].author == author) found.push_back(i);
+  return found;
+}
+
+int64_t LikeBook::oldest_unexpired_day() const {
+  int64_t oldest = INT64_MAX;
+  for (const LikeEntry& e : entries_)
+    if (counts_for_pair(e) && day_of(e.time_us) > expired_day_) oldest = std::min(oldest, day_of(e.time_us));
+  return oldest;
+}
+
+std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self) {
+  // Day by day, so that a pair's last entry is the one that ends it; within a day the pairs in order of their author.
+  std::vector<Ended> ended;
+  while (expired_day_ < day) {
+    const int64_t next = oldest_unexpired_day();
+    if (next > day) {
+      expired_day_ = day;
+      break;
+    }
+    std::vector<std::pair<uint64_t, size_t>> leaving;
+    for (size_t i = 0; i < entries_.size(); ++i)
+      if (counts_for_pair(entries_[i]) && day_of(entries_[i].time_us) == next) leaving.emplace_back(entries_[i].author, i);
+    std::sort(leaving.begin(), leaving.end());
+    if (!ended.empty() && ended.size() + leaving.size() > most) break;  // a day is done whole
+    std::vector<std::pair<uint64_t, size_t>> held;
+    for (size_t k = 0; k < leaving.size(); ++k)
+      if ((k == 0 || leaving[k].first != leaving[k - 1].first) && likes_author(leaving[k].first)) held.push_back(leaving[k]);
+    expired_day_ = next;
+    for (const auto& [author, i] : held)
+      if (!likes_author(author)) ended.push_back({author, {self, entries_[i].time_us, entries_[i].id_hash}});
+  }
+  return ended;
+}
+
+void LikeBook::forget(int64_t day) {
+  // Whole blocks from the front only, so that what memory holds is what a reload would give.
+  size_t drop = 0, blocks = 0;
+  while (blocks < blocks_.size()) {
+    const size_t end = drop + blocks_[blocks].count;
+    if (std::any_of(entries_.begin() + static_cast<ptrdiff_t>(drop), entries_.begin() + static_cast<ptrdiff_t>(end),
+                    [&](const LikeEntry& e) { return day_of(e.time_us) >= day; })) break;
+    drop = end, ++blocks;
+  }
+  if (blocks == blocks_.size()) {  // then open ones
+    while (drop < entries_.size() && day_of(entries_[drop].time_us) < day) ++drop;
+  }
+  if (drop == 0) return;
+  entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(drop));
+  blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<ptrdiff_t>(blocks));
+  sealed_ = sealed_ > drop ? sealed_ - drop : 0;
+  build_index();  // links stay as they are: they were made when both ends were there
+}
+
+bool LikeBook::seal(int64_t filling_day, Block& block, std::string& bytes) {
+  const size_t open = entries_.size() - sealed_, full = block_entries(entries_.size());
+  if (open < full) return false;
+  block = {filling_day, next_number_++, static_cast<uint32_t>(full)};
+  bytes.clear();
+  Writer w(bytes);
+  w.u8(1);
+  const LikeEntry* from = entries_.data() + sealed_;
+  write_entries(w, from, from + full);
+  sealed_ += full;
+  blocks_.push_back(block);
+  return true;
+}
+
+void LikeBook::write_entries(Writer& w, const LikeEntry* from, const LikeEntry* to) {
+  w.varint(static_cast<uint64_t>(to - from));
+  int64_t last = 0;
+  for (const LikeEntry* e = from; e != to; ++e) {
+    w.fixed64(e->post), w.fixed64(e->author), w.fixed64(e->id_hash);
+    w.zigzag(e->time_us - last), last = e->time_us;
+    w.zigzag(e->slot - slot_of(e->time_us));
+    w.varint(e->rules);
+    w.u8(static_cast<uint8_t>(static_cast<uint8_t>(e->kind) | static_cast<uint8_t>(e->post_kind) << 3 | e->undo << 6 | e->born << 7));
+  }
+}
+
+bool LikeBook::read_entries(Reader& r, std::vector<LikeEntry>& out) {
+  const uint64_t n = r.varint();
+  int64_t last = 0;
+  for (uint64_t i = 0; i < n && r.ok(); ++i) {
+    LikeEntry e;
+    e.post = r.fixed64(), e.author = r.fixed64(), e.id_hash = r.fixed64();
+    last += r.zigzag(), e.time_us = last;
+    e.slot = slot_of(e.time_us) + r.zigzag();
+    e.rules = static_cast<uint16_t>(r.varint());
+    const uint8_t b = r.u8();
+    e.kind = static_cast<LikeKind>(b & 7), e.post_kind = static_cast<PostKind>(b >> 3 & 7), e.undo = b >> 6 & 1, e.born = b >> 7;
+    out.push_back(e);
+  }
+  return r.ok();
+}
+
+void LikeBook::write(Writer& w) const {
+  w.varint(blocks_.size());
+  int64_t last = 0;
+  for (const Block& b : blocks_) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);
+  w.varint(next_number_);
+  w.zigzag(expired_day_);
+  w.varint(discounts_.size());
+  for (const OpenDiscount& d : discounts_) {
+    w.fixed64(d.flag), w.bytes(d.flag_id), w.u8(static_cast<uint8_t>(d.kind)), w.varint(d.authenticity);
+    w.varint(d.scope.posts.size());
+    for (uint64_t p : d.scope.posts) w.fixed64(p);
+    w.fixed64(d.scope.author), w.zigzag(d.scope.from_us), w.zigzag(d.scope.to_us);
+  }
+  write_entries(w, entries_.data() + sealed_, entries_.data() + entries_.size());
+}
+
+bool LikeBook::read(Reader& r) {
+  const uint64_t blocks = r.varint();
+  int64_t last = 0;
+  for (uint64_t i = 0; i < blocks && r.ok(); ++i) {
+    Block b;
+    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()), b.count = static_cast<uint32_t>(r.varint());
+    blocks_.push_back(b);
+  }
+  next_number_ = static_cast<uint32_t>(r.varint());
+  expired_day_ = r.zigzag();
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    OpenDiscount d;
+    d.flag = r.fixed64(), d.flag_id = r.bytes(), d.kind = static_cast<FlagKind>(r.u8()), d.authenticity = static_cast<uint16_t>(r.varint());
+    for (uint64_t k = r.varint(); k > 0 && r.ok(); --k) d.scope.posts.push_back(r.fixed64());
+    d.scope.author = r.fixed64(), d.scope.from_us = r.zigzag(), d.scope.to_us = r.zigzag();
+    discounts_.push_back(std::move(d));
+  }
+  std::vector<LikeEntry> open;
+  if (!read_entries(r, open)) return false;
+  entries_ = std::move(open);
+  sealed_ = 0;
+  loaded_ = blocks_.empty();
+  if (loaded_) finish_loading();
+  return true;
+}
+
+bool LikeBook::add_block(std::string_view bytes) {
+  Reader r(bytes);
+  if (r.u8() != 1) return false;
+  std::vector<LikeEntry> block;
+  if (!read_entries(r, block)) return false;
+  entries_.insert(entries_.begin() + static_cast<ptrdiff_t>(sealed_), block.begin(), block.end());
+  sealed_ += block.size();
+  return true;
+}
+
+void LikeBook::finish_loading() {
+  loaded_ = true;
+  build_index();
+  for (size_t i = 0; i < entries_.size(); ++i) link(i, false);
+}
+
+size_t LikeBook::memory() const {
+  size_t bytes = entries_.capacity() * sizeof(LikeEntry) + blocks_.capacity() * sizeof(Block);
+  for (const OpenDiscount& d : discounts_) bytes += sizeof d + d.scope.posts.capacity() * 8;
+  if (indexed_) bytes += entries_.size() * 120;
+  return bytes;
+}
+
+}  // namespace bellwether

@@ -1,0 +1,63 @@
+#include "operators/registry.h"
+
+#include <algorithm>
+#include <array>
+
+// One line for each operator, by ascending OperatorId: NAME_operator() of operators/NAME.h.
+#define BELLWETHER_OPERATORS(X) \
+  X(people)                     \
+  X(posts)                      \
+  X(referrals)                  \
+  X(reports)                    \
+  X(scores)                     \
+  X(community)                  \
+  X(flags)                      \
+  X(pairs)                      \
+  X(rings)                      \
+  X(bursts)
+
+namespace bellwether {
+
+#define DECLARE(name) const Operator& name##_operator();
+BELLWETHER_OPERATORS(DECLARE)
+#undef DECLARE
+
+namespace {
+
+#define ADDRESS(name) &name##_operator(),
+auto table() { return std::array{BELLWETHER_OPERATORS(ADDRESS)}; }
+#undef ADDRESS
+
+}  // namespace
+
+std::span<const Operator* const> all_operators() {
+  static const auto operators = table();
+  return operators;
+}
+
+const Operator* find_operator(OperatorId id) {
+  const auto all = all_operators();
+  const auto at = std::find_if(all.begin(), all.end(), [&](const Operator* o) { return o->id() == id; });
+  return at == all.end() ? nullptr : *at;
+}
+
+OperatorId home_operator(KeyKind kind) {
+  switch (kind) {
+    case KeyKind::kUser:
+      return OperatorId::kPeople;
+    case KeyKind::kPost:
+      return OperatorId::kPosts;
+    case KeyKind::kReferral:
+      return OperatorId::kReferrals;
+    case KeyKind::kReport:
+      return OperatorId::kReports;
+    case KeyKind::kFlag:
+      return OperatorId::kFlags;
+    case KeyKind::kEvent:
+    case KeyKind::kCommunity:
+      return OperatorId::kNone;
+  }
+  return OperatorId::kNone;
+}
+
+}  // namespace bellwether

@@ -1,0 +1,18 @@
+// All operators of the engine, and how to find one.
+#pragma once
+
+#include <span>
+
+#include "operators/operator.h"
+
+namespace bellwether {
+
+// The one key of community-wide figures.
+constexpr Key kCommunityKey = Key{KeyKind::kCommunity, 0x8000000000000001};
+
+// By ascending id.
+std::span<const Operator* const> all_operators();
+// Null where there is none of that id.
+const Operator* find_operator(OperatorId id);
+
+}  // namespace bellwether

@@ -1,0 +1,89 @@
+#include "operators/score_book.h"
+
+#include <algorithm>
+#include <memory>
+
+namespace bellwether {
+
+const Decay& decay_of(uint32_t half_life_days) {
+  static thread_local std::unique_ptr<const Decay> table;
+  if (table == nullptr || table->half_life_days() != half_life_days) table = std::make_unique<const Decay>(half_life_days);
+  return *table;
+}
+
+uint128 Sums::profile(const ProfileConfig& p) const {
+  uint128 sum = 0;
+  for (size_t c = 0; c < kCapabilities; ++c) sum += s[c] * p.weights[c];
+  return sum;
+}
+
+void ScoreBook::add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int64_t raw_micros, int64_t authentic_micros) {
+  // Nearly always the newest bucket.
+  auto at = buckets_.end();
+  while (at != buckets_.begin()) {
+    const Bucket& before = *std::prev(at);
+    if (before.day < day || (before.day == day && before.rule < rule)) break;
+    --at;
+  }
+  if (at == buckets_.end() || at->day != day || at->rule != rule) {
+    if (count == 0 && raw_micros == 0 && authentic_micros == 0) return;
+    at = buckets_.insert(at, {day, rule, rules, 0, 0, 0});
+  }
+  at->count += count, at->raw_micros += raw_micros, at->authentic_micros += authentic_micros;
+  // A bucket that is nothing stays until its day leaves: its cap is that of its first credit, come what may.
+}
+
+void ScoreBook::forget(int64_t day) {
+  std::erase_if(buckets_, [day](const Bucket& b) { return b.day <= day; });
+}
+
+int64_t ScoreBook::counted(const Bucket& b, int64_t extra_micros, const RulesOf& rules) {
+  const int64_t authentic = std::max<int64_t>(0, b.authentic_micros + extra_micros);
+  const int64_t cap = rules(b.rules).rules[static_cast<size_t>(b.rule)].cap_micros;
+  return cap > 0 ? std::min(cap, authentic) : authentic;
+}
+
+Sums ScoreBook::sums(int64_t today, const CommunityConfig& community, const RulesOf& rules, const std::vector<Taken>* given_back) const {
+  const Decay& decay = decay_of(community.half_life_days);
+  Sums sums;
+  sums.day = today, sums.base = decay.base(today, community.window_days);
+  for (const Bucket& b : buckets_) {
+    const int capability = community.rules[static_cast<size_t>(b.rule)].capability;
+    if (capability < 1 || capability > static_cast<int>(kCapabilities)) continue;
+    int64_t extra = 0;
+    if (given_back != nullptr)
+      for (const Taken& t : *given_back)
+        if (t.day == b.day && t.rule == b.rule) extra += t.micros;
+    const int64_t points = counted(b, extra, rules);
+    if (points != 0 && decay.block(b.day) >= sums.base) sums.s[static_cast<size_t>(capability - 1)] += static_cast<uint128>(points) * decay.weight(b.day, sums.base);
+  }
+  return sums;
+}
+
+void ScoreBook::write(Writer& w) const {
+  w.varint(buckets_.size());
+  int64_t last = 0;
+  for (const Bucket& b : buckets_) {
+    w.zigzag(b.day - last), last = b.day;
+    w.u8(static_cast<uint8_t>(b.rule)), w.varint(b.rules), w.zigzag(b.count), w.zigzag(b.raw_micros), w.zigzag(b.raw_micros - b.authentic_micros);
+  }
+}
+
+bool ScoreBook::read(Reader& r) {
+  int64_t last = 0;
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    Bucket b;
+    last += r.zigzag(), b.day = last;
+    b.rule = static_cast<RuleId>(r.u8()), b.rules = static_cast<uint16_t>(r.varint());
+    if (static_cast<size_t>(b.rule) >= kRuleIds) return false;
+    b.count = r.zigzag(), b.raw_micros = r.zigzag(), b.authentic_micros = b.raw_micros - r.zigzag();
+    buckets_.push_back(b);
+  }
+  return r.ok();
+}
+
+int64_t score_micros(uint128 sum, const Sums& sums, uint32_t half_life_days, uint32_t scale) {
+  return static_cast<int64_t>(sum / (decay_of(half_life_days).weight(sums.day, sums.base) * scale));
+}
+
+}  // namespace bellwether

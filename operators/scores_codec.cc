@@ -1,0 +1,116 @@
+// How ScoresState and ledger rows become bytes. Grammar (codec.h: varints, zigzag, little-endian words):
+//   rows  = count, row*
+//   row   = rule u8, cause u8 | 16 if the event is that of the row before | 32 if authentic = raw, [flag if cause is kFlag, kFlagEnd,
+//           kHalving], [event], day - day of the event, slot - slot of the event's time, count, raw, [authentic]
+#include "operators/scores.h"
+
+namespace bellwether {
+
+void write_rows(Writer& w, const std::vector<CreditRow>& rows) {
+  w.varint(rows.size());
+  const CreditRow* before = nullptr;
+  for (const CreditRow& row : rows) {
+    const bool same = before != nullptr && before->event == row.event, whole = row.authentic_micros == row.raw_micros;
+    w.u8(static_cast<uint8_t>(row.rule));
+    w.u8(static_cast<uint8_t>(static_cast<unsigned>(row.cause) | (same ? 16U : 0U) | (whole ? 32U : 0U)));
+    if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving) w.fixed64(row.flag);
+    if (!same) row.event.write(w);
+    w.zigzag(row.day - day_of(row.event.time_us)), w.zigzag(row.slot - slot_of(row.event.time_us));
+    w.zigzag(row.count), w.zigzag(row.raw_micros);
+    if (!whole) w.zigzag(row.authentic_micros);
+    before = &row;
+  }
+}
+
+bool read_rows(Reader& r, std::vector<CreditRow>& rows) {
+  EventRef last;
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    CreditRow row;
+    row.rule = static_cast<RuleId>(r.u8());
+    const uint8_t b = r.u8();
+    row.cause = static_cast<Cause>(b & 15);
+    if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving) row.flag = r.fixed64();
+    if ((b & 16) == 0) last = EventRef::read(r);
+    row.event = last;
+    row.day = day_of(last.time_us) + r.zigzag(), row.slot = slot_of(last.time_us) + r.zigzag();
+    row.count = static_cast<int32_t>(r.zigzag()), row.raw_micros = r.zigzag();
+    row.authentic_micros = (b & 32) != 0 ? row.raw_micros : r.zigzag();
+    if (static_cast<size_t>(row.rule) >= kRuleIds) return false;
+    rows.push_back(row);
+  }
+  return r.ok();
+}
+
+bool ScoresState::decode(std::string_view bytes) {
+  Reader r(bytes);
+  if (r.u8() != 1) return false;
+  id = r.bytes(), first_us = r.zigzag();
+  if (!book.read(r)) return false;
+  likers = r.zigzag();
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    Grant g;
+    g.action = static_cast<AccountAction>(r.u8()), g.name = r.bytes(), g.since_us = r.zigzag(), g.expires_us = r.zigzag();
+    grants.push_back(std::move(g));
+  }
+  if (!portrait.read(r) || !machine.read(r)) return false;
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    WithoutFlag w;
+    w.flag = r.fixed64(), w.flag_id = r.bytes(), w.kind = static_cast<FlagKind>(r.u8());
+    const uint8_t b = r.u8();
+    w.confirmed = b & 1, w.told = b >> 1 & 1;
+    w.opened_us = r.zigzag();
+    for (uint64_t k = r.varint(); k > 0 && r.ok(); --k) {
+      Taken t;
+      t.day = r.zigzag(), t.rule = static_cast<RuleId>(r.u8()), t.micros = r.zigzag();
+      w.taken.push_back(t);
+    }
+    w.likers = r.zigzag();
+    if (!w.machine.read(r)) return false;
+    without.push_back(std::move(w));
+  }
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) cells.push_back(static_cast<uint32_t>(r.varint()));
+  reported_minute = r.zigzag(), report_due = r.boolean();
+  int64_t last = 0;
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    Block b;
+    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()), b.count = static_cast<uint32_t>(r.varint());
+    blocks.push_back(b);
+  }
+  next_number = static_cast<uint32_t>(r.varint());
+  return read_rows(r, rows) && r.done();
+}
+
+void ScoresState::encode(std::string& out) const {
+  Writer w(out);
+  w.u8(1);
+  w.bytes(id), w.zigzag(first_us);
+  book.write(w);
+  w.zigzag(likers);
+  w.varint(grants.size());
+  for (const Grant& g : grants) w.u8(static_cast<uint8_t>(g.action)), w.bytes(g.name), w.zigzag(g.since_us), w.zigzag(g.expires_us);
+  portrait.write(w), machine.write(w);
+  w.varint(without.size());
+  for (const WithoutFlag& f : without) {
+    w.fixed64(f.flag), w.bytes(f.flag_id), w.u8(static_cast<uint8_t>(f.kind)), w.u8(static_cast<uint8_t>(f.confirmed | f.told << 1)), w.zigzag(f.opened_us);
+    w.varint(f.taken.size());
+    for (const Taken& t : f.taken) w.zigzag(t.day), w.u8(static_cast<uint8_t>(t.rule)), w.zigzag(t.micros);
+    w.zigzag(f.likers);
+    f.machine.write(w);
+  }
+  w.varint(cells.size());
+  for (uint32_t c : cells) w.varint(c);
+  w.zigzag(reported_minute), w.boolean(report_due);
+  w.varint(blocks.size());
+  int64_t last = 0;
+  for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);
+  w.varint(next_number);
+  write_rows(w, rows);
+}
+
+size_t ScoresState::memory() const {
+  size_t bytes = id.capacity() + book.memory() + portrait.memory() + rows.capacity() * sizeof(CreditRow) + blocks.capacity() * sizeof(Block) + cells.capacity() * 4;
+  for (const WithoutFlag& w : without) bytes += sizeof w + w.taken.capacity() * sizeof(Taken) + w.machine.reason.capacity();
+  return bytes + machine.reason.capacity() + grants.capacity() * sizeof(Grant);
+}
+
+}  // namespace bellwether

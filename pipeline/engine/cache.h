@@ -1,0 +1,90 @@
+// The decoded states of one shard. Pure caching: what is in it changes no result, only the cost. Only states whose bytes the store
+// has are evicted, by a clock hand, so the rest is bounded by how much a commit may hold. One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "pipeline/engine/keys.h"
+#include "pipeline/engine/operator_set.h"
+#include "pipeline/engine/store.h"
+
+namespace bellwether {
+
+constexpr int64_t kNoTimer = INT64_MAX;
+
+struct CacheSlot {
+  StateKey key;
+  std::unique_ptr<State> state;
+  int64_t timer = kNoTimer;  // slot in which it is woken
+  uint64_t tick = 0;         // number of the tick that `sequence` counts in
+  uint64_t flight = 0;       // the newest commit that carries it
+  uint32_t bytes = 0;
+  uint32_t sequence = 0;
+  bool dirty = false;
+  bool blank = true;  // its state encodes to nothing; of dirty ones not known
+  bool used = false;
+};
+
+// A row of Family::kState: varint(0 without a timer, else 1 + zigzag of its slot), then the state's own bytes. Notes in `blank`
+// whether there are any; false where there is neither: such a key has no row.
+bool encode_state_row(CacheSlot& slot, std::string& out);
+// False where the bytes are broken. `state` may be null to read the timer only.
+bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, std::unique_ptr<State>* state,
+                      bool* blank = nullptr);
+
+class StateCache {
+ public:
+  StateCache(const OperatorSet& operators, const Store& store, size_t limit_bytes);
+
+  // Null where it is not here.
+  CacheSlot* find(const StateKey& key) {
+    const auto it = slots_.find(key);
+    if (it == slots_.end()) return nullptr;
+    it->second->used = true;
+    return it->second;
+  }
+  // Reads those of `keys` that are not here, all in one sorted read; a key without a row becomes an empty state. Sorts `keys`.
+  Status load(std::vector<StateKey>& keys);
+  // The state if the key has one that is not blank, here or in the store; null otherwise.
+  Status peek(const StateKey& key, const State*& out);
+
+  // Says that the state was folded.
+  void folded(CacheSlot& slot);
+  const std::vector<CacheSlot*>& dirty() const { return dirty_; }
+  size_t dirty_bytes() const { return dirty_bytes_; }
+  // The dirty states are now carried by commit `flight` (rising).
+  void carried(uint64_t flight);
+  // Evicts down to the limit what commits up to `committed` carry, if anything.
+  void evict(uint64_t committed);
+
+  size_t bytes() const { return bytes_; }
+  size_t states() const { return slots_.size(); }
+  uint64_t hits() const { return hits_; }
+  uint64_t misses() const { return misses_; }
+  void count(uint64_t hits, uint64_t misses) { hits_ += hits, misses_ += misses; }
+
+ private:
+  static constexpr size_t kSlab = 256;
+  CacheSlot* take();
+  CacheSlot* insert(const StateKey& key, bool found, std::string_view row, Status& status);
+
+  const OperatorSet& operators_;
+  const Store& store_;
+  size_t limit_bytes_;
+  absl::flat_hash_map<StateKey, CacheSlot*> slots_;
+  std::vector<std::unique_ptr<CacheSlot[]>> slabs_;
+  std::vector<CacheSlot*> free_, dirty_;
+  size_t bytes_ = 0, dirty_bytes_ = 0, hand_ = 0;
+  uint64_t hits_ = 0, misses_ = 0;
+  std::vector<std::string> rows_, row_keys_;
+  std::vector<std::string_view> views_;
+  std::vector<bool> found_;
+};
+
+}  // namespace bellwether

@@ -1,0 +1,158 @@
+// What leaves a tick for the store: out records, dead letters, and at a commit everything that changed.
+#include <algorithm>
+
+#include "pipeline/engine/fold.h"
+
+namespace bellwether {
+namespace {
+
+constexpr size_t kRawKept = 64 << 10;
+
+void write_change_id(Writer& w, const ChangeId& id) {
+  w.zigzag(id.tick.slot), w.varint(id.tick.sub), w.varint(id.sender.op_kind()), w.fixed64(id.sender.key.hash), w.varint(id.sequence);
+}
+
+}  // namespace
+
+std::string encode(const DeadLetterRow& row) {
+  std::string out;
+  Writer w(out);
+  w.bytes(row.from.topic), w.zigzag(row.from.number), w.zigzag(row.offset), w.u8(static_cast<uint8_t>(row.reason));
+  w.zigzag(row.slot), w.varint(row.sub), w.bytes(row.detail), w.bytes(row.raw), w.varint(row.raw_bytes);
+  return out;
+}
+
+bool decode(std::string_view bytes, DeadLetterRow& out) {
+  Reader r(bytes);
+  out.from.topic = r.bytes(), out.from.number = static_cast<int32_t>(r.zigzag()), out.offset = r.zigzag();
+  out.reason = static_cast<Reason>(r.u8()), out.slot = r.zigzag(), out.sub = static_cast<uint32_t>(r.varint());
+  out.detail = r.bytes(), out.raw = r.bytes(), out.raw_bytes = r.varint();
+  return r.ok() && r.done();
+}
+
+std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload) {
+  std::string out;
+  Writer w(out);
+  w.u8(kind);
+  write_change_id(w, id);
+  w.bytes(payload);
+  return out;
+}
+
+bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::string_view& payload) {
+  Reader r(bytes);
+  kind = r.u8();
+  id.tick.slot = r.zigzag(), id.tick.sub = static_cast<uint32_t>(r.varint());
+  const auto op_kind = static_cast<uint32_t>(r.varint());
+  id.sender = StateKey::of(op_kind, r.fixed64());
+  id.sequence = static_cast<uint32_t>(r.varint());
+  payload = r.bytes();
+  return r.ok() && r.done();
+}
+
+void TickRunner::emit(const Shard::Emitted& out) {
+  const ChangeId id{env_.tick, out.sender, out.sequence};
+  // Scores are not watched: whoever wants them reads the topic, or asks.
+  if (out.kind != OutKind::kScore) set_->put(Family::kViews, keys::change(out.kind, id), out.payload);
+  if (options_.outbox)
+    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++), encode_out_row(static_cast<uint8_t>(out.kind), id, out.payload));
+}
+
+void TickRunner::dead(TickId tick, const Record& record) {
+  if (dead_.size() <= record.partition) dead_.resize(record.partition + 1);
+  ++dead_[record.partition];
+  ++progress_.dead[static_cast<size_t>(record.reason)];
+  DeadLetterRow row;
+  row.from = partition_ids_[record.partition];
+  row.offset = record.offset, row.reason = record.reason;
+  row.slot = tick.slot, row.sub = tick.sub;
+  if (record.detail != nullptr) row.detail = *record.detail;
+  row.raw = record.raw.substr(0, kRawKept), row.raw_bytes = record.raw.size();
+  const std::string bytes = encode(row);
+  const DeadKey key{tick, hasher_(KeyKind::kEvent, row.from.topic), row.from.number, row.offset};
+  set_->put(Family::kViews, keys::dead(key), bytes);
+  dead_keys_.insert(key);
+  if (options_.outbox)
+    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++), encode_out_row(kOutDeadLetter, {tick, {}, 0}, bytes));
+  // Oldest out, by number and by age: a function of the ticks, not of when commits fall.
+  const int64_t oldest = tick.slot < INT64_MIN + options_.dead_us / kSlotUs ? INT64_MIN : tick.slot - options_.dead_us / kSlotUs;
+  while (!dead_keys_.empty() && (dead_keys_.size() > options_.dead_rows || dead_keys_.begin()->tick.slot < oldest)) {
+    set_->erase(Family::kViews, keys::dead(*dead_keys_.begin()));
+    dead_keys_.erase(dead_keys_.begin());
+  }
+}
+
+size_t TickRunner::dirty_bytes() const {
+  size_t bytes = set_->bytes() + (index_.changes() + timers_.changes()) * 64;
+  for (const auto& shard : shards_) bytes += shard->cache().dirty_bytes() + shard->block_bytes();
+  return bytes;
+}
+
+void TickRunner::collect_accounts() {
+  for (size_t p = 0; p < progress_.partitions.size(); ++p) {
+    Account& account = progress_.partitions[p].account;
+    if (p < consumed_.size()) account.consumed += std::exchange(consumed_[p], 0);
+    if (p < dead_.size()) account.dead_lettered += std::exchange(dead_[p], 0);
+    for (auto& shard : shards_)
+      if (p < shard->accounts().size()) account.add(std::exchange(shard->accounts()[p], {}));
+    BELLWETHER_REQUIRE(account.balanced(), "law 5: of %s/%d consumed %llu, applied %llu, duplicate %llu, late %llu, dead-lettered %llu",
+                       progress_.partitions[p].id.topic.c_str(), progress_.partitions[p].id.number,
+                       static_cast<unsigned long long>(account.consumed), static_cast<unsigned long long>(account.applied),
+                       static_cast<unsigned long long>(account.duplicate), static_cast<unsigned long long>(account.late),
+                       static_cast<unsigned long long>(account.dead_lettered));
+  }
+}
+
+void TickRunner::write(WriteSet& set, uint64_t flight) {
+  std::string row;
+  for (auto& shard : shards_) {  // shards are sets of whole slices in order: so are the rows
+    std::vector<CacheSlot*> dirty = shard->cache().dirty();
+    std::sort(dirty.begin(), dirty.end(), [](const CacheSlot* a, const CacheSlot* b) {
+      const auto sa = slice_of(a->key.key.hash), sb = slice_of(b->key.key.hash);
+      return sa != sb ? sa < sb : a->key < b->key;
+    });
+    for (CacheSlot* slot : dirty) {
+      row.clear();
+      if (encode_state_row(*slot, row)) {
+        set.put(Family::kState, keys::state(slot->key), row);
+      } else {
+        set.erase(Family::kState, keys::state(slot->key));
+      }
+    }
+    shard->cache().carried(flight);
+    shard->write_blocks(set);
+  }
+  index_.write(set);
+  timers_.write(set);
+  for (const auto& [id, value] : changed_counters_) {
+    if (value == 0) {
+      set.erase(Family::kMeta, keys::counter(id));
+      counters_.erase(id);
+    } else {
+      row.clear();
+      Writer(row).zigzag(value);
+      set.put(Family::kMeta, keys::counter(id), row);
+    }
+  }
+  changed_counters_.clear();
+}
+
+void TickRunner::committed(uint64_t flight) {
+  committed_ = flight;
+  for (auto& shard : shards_) shard->blocks_committed();
+}
+
+void TickRunner::evict() {
+  for (auto& shard : shards_) shard->cache().evict(committed_);
+}
+
+TickRunner::Figures TickRunner::figures() const {
+  Figures out;
+  for (const auto& shard : shards_) {
+    out.cache_bytes += shard->cache().bytes(), out.states += shard->cache().states();
+    out.cache_hits += shard->cache().hits(), out.cache_misses += shard->cache().misses();
+  }
+  return out;
+}
+
+}  // namespace bellwether

@@ -1,0 +1,112 @@
+// The only code that knows key bytes. Whole numbers are big-endian; signed ones have their sign bit flipped, so that bytes
+// sort as numbers do. Frozen by tests/unit/engine_keys_test.cc.
+//
+//   state    slice u16, operator u16, kind u8, hash u64
+//   ledger   day i32, slice u16, operator u16, kind u8, hash u64, number u32
+//   timers   due slot i64, operator u16, kind u8, hash u64
+//   views    'C', out kind u8, slot i64, sub u32, operator u16, kind u8, hash u64, sequence u32    changes
+//            'D', slot i64, sub u32, topic hash u64, partition i32, offset i64                     dead letters
+//            'I', index u8, order u64, kind u8, hash u64                                           lists
+//   outbox   number u64
+//   control  number u64
+//   meta     text; 'c', family u16, number u32 is a counter
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "operators/operator.h"
+
+namespace bellwether {
+
+// The one key of community-wide operators.
+constexpr Key kEngineCommunityKey{KeyKind::kCommunity, 0x8000000000000001};
+
+// A state's name, as the cache and timers hold it.
+struct StateKey {
+  OperatorId op = OperatorId::kNone;
+  Key key;
+  uint32_t op_kind() const { return static_cast<uint32_t>(op) << 8 | static_cast<uint32_t>(key.kind); }
+  static StateKey of(uint32_t op_kind, uint64_t hash) {
+    return {static_cast<OperatorId>(op_kind >> 8), {static_cast<KeyKind>(op_kind & 0xff), hash}};
+  }
+  friend bool operator==(const StateKey&, const StateKey&) = default;
+  friend auto operator<=>(const StateKey&, const StateKey&) = default;
+  template <class H>
+  friend H AbslHashValue(H h, const StateKey& k) {
+    return H::combine(std::move(h), k.key.hash, k.op_kind());
+  }
+};
+
+// In stored order.
+struct TimerKey {
+  int64_t slot = 0;
+  StateKey state;
+  friend bool operator==(const TimerKey&, const TimerKey&) = default;
+  friend auto operator<=>(const TimerKey&, const TimerKey&) = default;
+};
+struct IndexKey {
+  uint8_t index = 0;  // IndexId + plus
+  uint64_t order = 0;
+  Key key;
+  friend bool operator==(const IndexKey&, const IndexKey&) = default;
+  friend auto operator<=>(const IndexKey&, const IndexKey&) = default;
+};
+// Names an out record for ever.
+struct ChangeId {
+  TickId tick;
+  StateKey sender;
+  uint32_t sequence = 0;
+  friend bool operator==(const ChangeId&, const ChangeId&) = default;
+  friend auto operator<=>(const ChangeId&, const ChangeId&) = default;
+};
+struct DeadKey {
+  TickId tick;
+  uint64_t topic_hash = 0;
+  int32_t partition = 0;
+  int64_t offset = 0;
+  friend bool operator==(const DeadKey&, const DeadKey&) = default;
+  friend auto operator<=>(const DeadKey&, const DeadKey&) = default;
+};
+
+namespace keys {
+
+std::string state(const StateKey& key);
+bool parse_state(std::string_view bytes, StateKey& out);
+
+std::string ledger(int64_t day, const StateKey& key, uint32_t number);
+std::string ledger_day(int64_t day);  // before every row of the day
+
+std::string timer(const TimerKey& key);
+std::string timer_slot(int64_t slot);  // before every timer of the slot
+bool parse_timer(std::string_view bytes, TimerKey& out);
+
+std::string index(const IndexKey& key);
+std::string index_from(uint8_t index, uint64_t order);  // before every row of that order
+std::string index_end(uint8_t index);                   // after every row of the list
+bool parse_index(std::string_view bytes, IndexKey& out);
+
+std::string change(OutKind kind, const ChangeId& id);
+std::string change_slot(OutKind kind, int64_t slot);  // before every change of the slot
+std::string change_end(OutKind kind);
+bool parse_change(std::string_view bytes, OutKind& kind, ChangeId& out);
+
+std::string dead(const DeadKey& key);
+std::string dead_begin();
+std::string dead_end();
+bool parse_dead(std::string_view bytes, DeadKey& out);
+
+std::string number(uint64_t n);  // outbox, control
+bool parse_number(std::string_view bytes, uint64_t& out);
+
+std::string counter(CounterId id);
+std::string counter_begin();
+std::string counter_end();
+bool parse_counter(std::string_view bytes, CounterId& out);
+
+constexpr std::string_view kProgress = "progress";  // see meta.h
+constexpr std::string_view kFixed = "fixed";
+
+}  // namespace keys
+}  // namespace bellwether

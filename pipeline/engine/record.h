@@ -1,0 +1,65 @@
+// What ingest hands to the fold: closed ticks with their records, many a chunk.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "operators/fact.h"
+#include "pipeline/decode/arena.h"
+#include "pipeline/decode/reason.h"
+#include "pipeline/engine/schedule.h"
+#include "pipeline/sources/source.h"
+
+namespace bellwether {
+
+struct PollBatch;
+
+// A record on its way: the fact, or why it is none, and where it came from. Derived from Fact, so that an operator's fact leads back.
+struct Record : Fact {
+  std::string_view raw;
+  int64_t offset = 0;
+  uint32_t partition = 0;  // number in the engine
+  bool late = false;
+  Reason reason = Reason::kNone;  // not kNone: a dead letter
+  const std::string* detail = nullptr;
+  PollBatch* batch = nullptr;
+};
+
+// The records of one poll and all memory that they point into. Lives until the last of them was folded.
+struct PollBatch {
+  Batch raw;
+  Arena arena;
+  std::vector<Record> records;
+  std::vector<std::unique_ptr<std::string>> details;
+  size_t open = 0;                  // records in open ticks
+  uint64_t chunk = 0;               // the chunk that keeps it already
+  std::shared_ptr<PollBatch> self;  // while open > 0
+};
+
+struct ControlRow {
+  uint64_t number = 0;
+  std::string value;
+};
+
+struct Chunk {
+  struct Tick {
+    TickId id;
+    uint32_t begin = 0, end = 0;  // in records
+  };
+  std::vector<Tick> ticks;       // rising
+  std::vector<Record*> records;  // in no order within a tick
+  TickId closed_before;          // every tick before it is closed
+  std::vector<RestartPoint> restart;    // of each partition, as of closed_before
+  std::vector<PartitionId> partitions;  // those added since the chunk before
+  std::vector<int64_t> append_us;       // of those: the append time of records without one, or -1
+  std::vector<ControlRow> control;      // durable with the first commit of anything in this chunk
+  std::vector<std::shared_ptr<PollBatch>> keep;
+  size_t bytes = 0;
+  bool caught_up = false;  // nothing more to read when it was made
+};
+
+}  // namespace bellwether

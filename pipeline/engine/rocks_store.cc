@@ -1,0 +1,522 @@
+// The store in RocksDB: the only file that knows it. Column families share one write-ahead log, so that a batch over
+// all of them is one record of it; they share one block cache, and memtables are charged to that cache, so that one
+// number bounds the memory.
+#include <fcntl.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/table.h>
+#include <rocksdb/utilities/table_properties_collectors.h>
+#include <rocksdb/write_batch.h>
+#include <rocksdb/write_buffer_manager.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <utility>
+
+#include "pipeline/engine/store.h"
+
+namespace bellwether {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kFormatKey = "format";
+constexpr std::string_view kFormat = "bellwether-store 1";
+// By Family. RocksDB wants its "default" family opened too; it stays empty.
+constexpr std::array<const char*, kFamilies> kFamilyNames = {"state", "ledger",  "views", "outbox",
+                                                             "meta",  "control", "timers"};
+
+rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(const rocksdb::Slice& text) { return {text.data(), text.size()}; }
+
+// What went wrong, where, and what somebody can do about it.
+Status explain(const rocksdb::Status& status, const std::string& doing, const std::string& path) {
+  if (status.ok()) return Status::fine();
+  const std::string text = status.ToString();
+  if (status.IsNoSpace() || text.find("No space left") != std::string::npos) {
+    return Status::error("the disk is full: cannot " + doing + " in " + path +
+                         "; free some space and start again, nothing committed is lost (" + text + ")");
+  }
+  if (status.IsCorruption()) {
+    return Status::error("the store in " + path + " is damaged: cannot " + doing + " (" + text +
+                         "); restore a backup, or replay the logs into a new folder");
+  }
+  return Status::error("cannot " + doing + " in " + path + ": " + text);
+}
+
+struct Memory {
+  std::shared_ptr<rocksdb::Cache> cache;
+  std::shared_ptr<rocksdb::WriteBufferManager> buffers;
+  size_t buffer_bytes = 0;
+};
+
+Memory make_memory(const StoreOptions& options) {
+  Memory memory;
+  const size_t bytes = std::max<size_t>(options.block_cache_mb, 2) << 20;
+  rocksdb::LRUCacheOptions cache;
+  cache.capacity = bytes;
+  cache.num_shard_bits = bytes >= size_t{64} << 20 ? 4 : 1;
+  cache.high_pri_pool_ratio = 0.5;  // index and filter blocks stay before data
+  memory.cache = rocksdb::NewLRUCache(cache);
+  // Half: one commit may stand in memtables while the one before is being flushed, and the sum is still inside the
+  // cache.
+  memory.buffer_bytes = bytes / 2;
+  memory.buffers = std::make_shared<rocksdb::WriteBufferManager>(memory.buffer_bytes, memory.cache);
+  return memory;
+}
+
+rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory) {
+  rocksdb::DBOptions db;
+  db.write_buffer_manager = memory.buffers;
+  db.max_background_jobs = std::max(1, options.background_threads);
+  db.max_total_wal_size = std::max<uint64_t>(memory.buffer_bytes * 2, 16 << 20);
+  db.max_open_files = 512;  // well below the usual limit of 1,024 a process, which sockets share
+  db.bytes_per_sync = 1 << 20;
+  db.stats_dump_period_sec = 0;
+  db.stats_persist_period_sec = 0;
+  db.skip_stats_update_on_db_open = true;
+  db.avoid_unnecessary_blocking_io = true;
+  db.info_log_level = rocksdb::WARN_LEVEL;
+  db.max_log_file_size = 1 << 20;
+  db.keep_log_file_num = 4;
+  db.max_manifest_file_size = 16 << 20;
+  return db;
+}
+
+rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = memory.cache;
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.whole_key_filtering = true;
+  table.optimize_filters_for_memory = true;
+  table.cache_index_and_filter_blocks = true;
+  table.cache_index_and_filter_blocks_with_high_priority = true;
+  table.pin_l0_filter_and_index_blocks_in_cache = true;
+  table.format_version = 5;
+  // The ledger's rows are full blocks, read rarely and in runs.
+  table.block_size = family == Family::kLedger ? 16 << 10 : 4 << 10;
+
+  rocksdb::ColumnFamilyOptions options;
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  options.write_buffer_size = memory.buffer_bytes;  // the manager flushes before any family reaches it
+  options.arena_block_size = 128 << 10;             // families seldom written must not reserve a megabyte each
+  options.memtable_prefix_bloom_size_ratio = 0.02;
+  options.memtable_whole_key_filtering = true;
+  options.level_compaction_dynamic_level_bytes = true;
+  options.target_file_size_base = 32 << 20;  // small enough that a day's end frees whole files
+  options.compression = rocksdb::kLZ4Compression;
+  if (family == Family::kLedger) options.bottommost_compression = rocksdb::kZSTD;
+  if (family == Family::kTimers || family == Family::kOutbox) {
+    // Both are queues, erased at the front: files full of erased rows are compacted before scans crawl over them.
+    options.table_properties_collector_factories.push_back(rocksdb::NewCompactOnDeletionCollectorFactory(4096, 2048));
+  }
+  return options;
+}
+
+// The open database with its families. Snapshots share it, so that it closes after the last of them.
+struct Database {
+  rocksdb::DB* db = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;  // by Family, then "default"
+  Memory memory;
+  std::string path;
+  std::string pid_file;                    // empty: none written
+  rocksdb::FileLock* read_lock = nullptr;  // read-only opening takes no lock of its own
+
+  Database() = default;
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  ~Database() {
+    if (db != nullptr) {
+      rocksdb::CancelAllBackgroundWork(db, true);
+      for (auto* handle : handles) db->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+      db->Close().PermitUncheckedError();  // what was promised durable is in the log already
+      delete db;
+    }
+    if (!pid_file.empty()) {
+      std::error_code ignored;
+      fs::remove(pid_file, ignored);
+    }
+    if (read_lock != nullptr) rocksdb::Env::Default()->UnlockFile(read_lock).PermitUncheckedError();
+  }
+  rocksdb::ColumnFamilyHandle* handle(Family family) const { return handles[static_cast<size_t>(family)]; }
+
+  bool get(const rocksdb::ReadOptions& options, Family family, std::string_view key, std::string& value,
+           Status& status) const {
+    rocksdb::PinnableSlice pinned;
+    const rocksdb::Status got = db->Get(options, handle(family), slice(key), &pinned);
+    status = got.IsNotFound() ? Status::fine() : explain(got, "read", path);
+    if (!got.ok()) return false;
+    value.assign(pinned.data(), pinned.size());
+    return true;
+  }
+};
+
+class RocksWriteSet final : public WriteSet {
+ public:
+  explicit RocksWriteSet(std::shared_ptr<const Database> database) : database_(std::move(database)) {}
+  void put(Family family, std::string_view key, std::string_view value) override {
+    check(batch_.Put(database_->handle(family), slice(key), slice(value)));
+  }
+  void erase(Family family, std::string_view key) override {
+    check(batch_.Delete(database_->handle(family), slice(key)));
+  }
+  void erase_range(Family family, std::string_view from, std::string_view to) override {
+    if (from < to) check(batch_.DeleteRange(database_->handle(family), slice(from), slice(to)));
+  }
+  size_t bytes() const override { return batch_.GetDataSize(); }
+  size_t rows() const override { return batch_.Count(); }
+
+  rocksdb::WriteBatch& batch() { return batch_; }
+
+ private:
+  // A batch in memory cannot fail but by a fault of the program (a key of 4 GB, a family of another store).
+  static void check(const rocksdb::Status& status) {
+    if (status.ok()) return;
+    std::cerr << "bellwether: a change could not be added to a write set: " << status.ToString() << "\n";
+    std::abort();
+  }
+  std::shared_ptr<const Database> database_;
+  rocksdb::WriteBatch batch_;
+};
+
+class RocksSnapshot final : public Snapshot {
+ public:
+  explicit RocksSnapshot(std::shared_ptr<const Database> database)
+      : database_(std::move(database)), snapshot_(database_->db->GetSnapshot()) {}
+  RocksSnapshot(const RocksSnapshot&) = delete;
+  RocksSnapshot& operator=(const RocksSnapshot&) = delete;
+  ~RocksSnapshot() override { database_->db->ReleaseSnapshot(snapshot_); }
+
+  bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    return database_->get(options, family, key, value, status);
+  }
+  Status scan(Family family, std::string_view from, std::string_view to,
+              const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    return walk(family, from, to, visit, true);
+  }
+  Status scan_back(Family family, std::string_view from, std::string_view to,
+                   const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    return walk(family, from, to, visit, false);
+  }
+
+ private:
+  Status walk(Family family, std::string_view from, std::string_view to,
+              const std::function<bool(std::string_view, std::string_view)>& visit, bool forward) const {
+    if (!to.empty() && from >= to) return Status::fine();
+    const rocksdb::Slice lower = slice(from), upper = slice(to);
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    options.iterate_lower_bound = &lower;
+    if (!to.empty()) options.iterate_upper_bound = &upper;
+    const std::unique_ptr<rocksdb::Iterator> it(database_->db->NewIterator(options, database_->handle(family)));
+    for (forward ? it->Seek(lower) : it->SeekToLast(); it->Valid(); forward ? it->Next() : it->Prev()) {
+      if (!visit(view(it->key()), view(it->value()))) return Status::fine();
+    }
+    return explain(it->status(), "read", database_->path);
+  }
+
+  std::shared_ptr<const Database> database_;
+  const rocksdb::Snapshot* snapshot_;
+};
+
+class RocksStore final : public Store {
+ public:
+  explicit RocksStore(std::shared_ptr<Database> database) : database_(std::move(database)) {}
+
+  std::unique_ptr<WriteSet> new_write_set() override { return std::make_unique<RocksWriteSet>(database_); }
+
+  Status write(WriteSet& set, bool sync) override {
+    auto* changes = dynamic_cast<RocksWriteSet*>(&set);
+    if (changes == nullptr) {
+      std::cerr << "bellwether: a write set of another store was written to " << database_->path << "\n";
+      std::abort();
+    }
+    rocksdb::WriteOptions options;
+    options.sync = sync;
+    const rocksdb::Status status = database_->db->Write(options, &changes->batch());
+    if (status.ok()) changes->batch().Clear();
+    return explain(status, "write", database_->path);
+  }
+
+  bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
+    return database_->get({}, family, key, value, status);
+  }
+
+  Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
+                   std::vector<bool>& found) const override {
+    const size_t count = keys.size();
+    values.resize(count);
+    found.assign(count, false);
+    if (count == 0) return Status::fine();
+    std::vector<rocksdb::Slice> slices;
+    slices.reserve(count);
+    for (const std::string_view key : keys) slices.push_back(slice(key));
+    std::vector<rocksdb::PinnableSlice> pinned(count);
+    std::vector<rocksdb::Status> statuses(count);
+    database_->db->MultiGet({}, database_->handle(family), count, slices.data(), pinned.data(), statuses.data(),
+                            std::is_sorted(keys.begin(), keys.end()));
+    Status result;
+    for (size_t i = 0; i < count; ++i) {
+      if (statuses[i].ok()) {
+        values[i].assign(pinned[i].data(), pinned[i].size());
+        found[i] = true;
+        continue;
+      }
+      values[i].clear();
+      if (!statuses[i].IsNotFound() && result.ok()) result = explain(statuses[i], "read", database_->path);
+    }
+    return result;
+  }
+
+  std::shared_ptr<const Snapshot> snapshot() const override { return std::make_shared<RocksSnapshot>(database_); }
+
+  Status drop_range(Family family, std::string_view from, std::string_view to) override {
+    if (from >= to) return Status::fine();
+    auto* handle = database_->handle(family);
+    // The tombstone first: a dropped file may have hidden an older row of a deeper one.
+    rocksdb::WriteBatch batch;
+    rocksdb::Status status = batch.DeleteRange(handle, slice(from), slice(to));
+    if (status.ok()) status = database_->db->Write({}, &batch);
+    const rocksdb::Slice begin = slice(from), end = slice(to);
+    if (status.ok()) status = rocksdb::DeleteFilesInRange(database_->db, handle, &begin, &end, false);
+    return explain(status, "drop rows", database_->path);
+  }
+
+  Figures figures() const override {
+    Figures figures;
+    std::error_code error;
+    for (fs::directory_iterator it(database_->path, error), end; !error && it != end; it.increment(error)) {
+      std::error_code gone;  // a file may be deleted between listing and asking
+      const uint64_t size = it->file_size(gone);
+      if (!gone) figures.bytes_on_disk += size;
+    }
+    figures.memtable_bytes = database_->memory.buffers->memory_usage();
+    const size_t charged = database_->memory.buffers->dummy_entries_in_cache_usage();
+    const size_t used = database_->memory.cache->GetUsage();
+    figures.block_cache_bytes = used - std::min(used, charged);
+    uint64_t rows = 0;
+    if (database_->db->GetAggregatedIntProperty(rocksdb::DB::Properties::kEstimateNumKeys, &rows)) {
+      figures.estimated_rows = rows;
+    }
+    return figures;
+  }
+
+ private:
+  std::shared_ptr<Database> database_;
+};
+
+// The process that holds DIR/store/LOCK, as the kernel knows it; 0 if it does not say. Never to be asked while this
+// process holds it: closing the file would give that lock up.
+int64_t lock_holder(const std::string& path) {
+  const int fd = ::open((path + "/LOCK").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  struct flock lock = {};
+  lock.l_type = F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  const bool held = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  ::close(fd);
+  return held ? lock.l_pid : 0;
+}
+
+int64_t recorded_holder(const std::string& dir) {
+  int64_t pid = 0;
+  std::ifstream in(dir + "/pid");
+  return in >> pid ? pid : 0;
+}
+
+bool is_lock_error(const rocksdb::Status& status) {
+  const std::string text = status.ToString();
+  return status.IsIOError() && (text.find("lock hold by current process") != std::string::npos ||
+                                text.find("While lock file") != std::string::npos);
+}
+
+Status in_use(const rocksdb::Status& status, const std::string& dir, const std::string& path) {
+  std::string who = "by this process already";
+  if (status.ToString().find("current process") == std::string::npos) {
+    int64_t pid = lock_holder(path);
+    if (pid <= 0) pid = recorded_holder(dir);
+    who = pid > 0 ? "by process " + std::to_string(pid) : "by another process";
+  }
+  return Status::error("the store in " + path + " is in use " + who + "; stop it first, or choose another data folder");
+}
+
+Status not_ours(const std::string& path, const std::string& why) {
+  return Status::error(path + " is no store of Bellwether's (" + why +
+                       "); choose another data folder, nothing was changed");
+}
+
+Status other_format(const std::string& path, const std::string& found) {
+  return Status::error("the store in " + path + " has the format \"" + found + "\", this program reads \"" +
+                       std::string(kFormat) +
+                       "\"; use the version of the program that wrote it, or replay the logs into a new folder");
+}
+
+std::vector<rocksdb::ColumnFamilyDescriptor> all_families(const Memory& memory) {
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  for (size_t i = 0; i < kFamilies; ++i) {
+    families.emplace_back(kFamilyNames[i], family_options(static_cast<Family>(i), memory));
+  }
+  families.emplace_back(rocksdb::kDefaultColumnFamilyName, family_options(Family::kMeta, memory));
+  return families;
+}
+
+// Names that RocksDB may have left when the very first opening was killed before it was complete.
+bool may_be_unfinished(const std::string& name) {
+  for (const char* start : {"LOCK", "LOG", "IDENTITY", "MANIFEST-", "OPTIONS-", "CURRENT."}) {
+    if (name.starts_with(start)) return true;
+  }
+  return name.ends_with(".dbtmp") || name.ends_with(".log");
+}
+
+// Looks at a folder that has a database whose families are not exactly ours, without changing it.
+Status judge_families(const std::string& path, const std::vector<std::string>& found, const rocksdb::DBOptions& db,
+                      const Memory& memory) {
+  const auto has = [&](std::string_view name) { return std::find(found.begin(), found.end(), name) != found.end(); };
+  std::vector<rocksdb::ColumnFamilyDescriptor> families;
+  families.emplace_back(rocksdb::kDefaultColumnFamilyName, family_options(Family::kMeta, memory));
+  if (has("meta")) families.emplace_back("meta", family_options(Family::kMeta, memory));
+  Database database;
+  const rocksdb::Status opened = rocksdb::DB::OpenForReadOnly(db, path, families, &database.handles, &database.db);
+  if (!opened.ok()) return explain(opened, "open the store", path);
+  std::string format;
+  if (has("meta")) {
+    const rocksdb::Status got = database.db->Get({}, database.handles[1], slice(kFormatKey), &format);
+    if (got.ok() && format != kFormat) return other_format(path, format);
+    if (!got.ok() && !got.IsNotFound()) return explain(got, "read", path);
+  }
+  for (const std::string& name : found) {
+    const bool known = name == rocksdb::kDefaultColumnFamilyName ||
+                       std::find(kFamilyNames.begin(), kFamilyNames.end(), name) != kFamilyNames.end();
+    if (!known) return not_ours(path, "it has a column family \"" + name + "\"");
+  }
+  if (!format.empty()) {
+    return Status::error("the store in " + path +
+                         " is damaged: a column family is missing; restore a backup, or replay the logs into a new "
+                         "folder");
+  }
+  // Families are made one by one before the first row: a kill in between leaves some of them, and no row.
+  if (database.db->GetLatestSequenceNumber() != 0) return not_ours(path, "it is another program's RocksDB database");
+  return Status::fine();
+}
+
+// Decides whether DIR/store may be opened, before anything in it is touched. `exists`: there is a database.
+Status inspect(const std::string& path, const rocksdb::DBOptions& db, const Memory& memory, bool& exists) {
+  exists = false;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found) return Status::fine();
+  if (error) return Status::error("cannot look at " + path + ": " + error.message());
+  if (status.type() != fs::file_type::directory) return not_ours(path, "it is not a folder");
+  std::string stranger;
+  for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    if (name == "CURRENT") exists = true;
+    if (!may_be_unfinished(name)) stranger = name;
+  }
+  if (error) return Status::error("cannot look at " + path + ": " + error.message());
+  if (!exists) {
+    return stranger.empty() ? Status::fine() : not_ours(path, "it holds \"" + stranger + "\" and no database");
+  }
+  std::vector<std::string> found;
+  const rocksdb::Status listed = rocksdb::DB::ListColumnFamilies(db, path, &found);
+  if (!listed.ok()) return explain(listed, "open the store", path);
+  size_t ours = 0;
+  for (const char* name : kFamilyNames) ours += std::count(found.begin(), found.end(), name);
+  if (ours == kFamilies && found.size() == kFamilies + 1) return Status::fine();
+  return judge_families(path, found, db, memory);
+}
+
+Status make_folder(const std::string& dir, const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) return Status::error("cannot make the folder " + path + ": " + error.message());
+  // So that the folder itself outlives a crash, as what is in it does.
+  const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Status::error("cannot open the folder " + dir + ": " + std::strerror(errno));
+  const bool synced = ::fsync(fd) == 0;
+  const int reason = errno;
+  ::close(fd);
+  return synced ? Status::fine()
+                : Status::error("cannot make the folder " + path + " durable: " + std::strerror(reason));
+}
+
+// A reader must see no writer come or be there. Where the folder may not be written, nobody can be locked out; whether
+// somebody is there can still be asked.
+Status lock_for_reading(const std::string& dir, Database& database) {
+  const rocksdb::Status locked = rocksdb::Env::Default()->LockFile(database.path + "/LOCK", &database.read_lock);
+  if (locked.ok()) return Status::fine();
+  database.read_lock = nullptr;
+  if (is_lock_error(locked)) return in_use(locked, dir, database.path);
+  const int64_t pid = lock_holder(database.path);
+  if (pid == 0) return Status::fine();
+  return Status::error("the store in " + database.path + " is in use by process " + std::to_string(pid) +
+                       "; stop it first");
+}
+
+// Reads the format, or writes it into a store that has nothing yet.
+Status check_format(Database& database, bool read_only) {
+  std::string format;
+  Status status;
+  if (database.get({}, Family::kMeta, kFormatKey, format, status)) {
+    return format == kFormat ? Status::fine() : other_format(database.path, format);
+  }
+  if (!status.ok()) return status;
+  if (database.db->GetLatestSequenceNumber() != 0) return not_ours(database.path, "it names no format");
+  if (read_only) return Status::error("the store in " + database.path + " is empty: it was never written");
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return explain(database.db->Put(options, database.handle(Family::kMeta), slice(kFormatKey), slice(kFormat)),
+                 "write the format", database.path);
+}
+
+}  // namespace
+
+Status open_rocks_store(const std::string& dir, const StoreOptions& options, std::unique_ptr<Store>& out) {
+  out.reset();
+  auto database = std::make_shared<Database>();
+  database->path = dir + "/store";
+  database->memory = make_memory(options);
+  rocksdb::DBOptions db = db_options(options, database->memory);
+  bool exists = false;
+  if (Status status = inspect(database->path, db, database->memory, exists); !status.ok()) return status;
+
+  const auto families = all_families(database->memory);
+  rocksdb::Status opened;
+  if (options.read_only) {
+    if (!exists) return Status::error("no store in " + dir + "; replay or serve into it first, or name another folder");
+    if (Status status = lock_for_reading(dir, *database); !status.ok()) return status;
+    opened = rocksdb::DB::OpenForReadOnly(db, database->path, families, &database->handles, &database->db);
+  } else {
+    if (Status status = make_folder(dir, database->path); !status.ok()) return status;
+    db.create_if_missing = true;
+    db.create_missing_column_families = true;
+    opened = rocksdb::DB::Open(db, database->path, families, &database->handles, &database->db);
+  }
+  if (!opened.ok()) {
+    return is_lock_error(opened) ? in_use(opened, dir, database->path)
+                                 : explain(opened, "open the store", database->path);
+  }
+  if (Status status = check_format(*database, options.read_only); !status.ok()) return status;
+  if (!options.read_only) {
+    // For people and for the message of a second start; the lock is what counts, so a failure here is none.
+    const std::string pid_file = dir + "/pid";
+    std::ofstream pid(pid_file, std::ios::trunc);
+    if (pid << ::getpid() << "\n") database->pid_file = pid_file;
+  }
+  out = std::make_unique<RocksStore>(std::move(database));
+  return Status::fine();
+}
+
+}  // namespace bellwether

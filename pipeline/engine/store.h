@@ -1,0 +1,79 @@
+// The one place where state lives: an ordered key-value store with column families, atomic batches and snapshots. RocksStore is the
+// only code that knows RocksDB; MemoryStore (tests, simulator) behaves the same and can be told to fail.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/sources/source.h"  // Status
+
+namespace bellwether {
+
+enum class Family : uint8_t { kState, kLedger, kViews, kOutbox, kMeta, kControl, kTimers };
+constexpr size_t kFamilies = 7;
+
+// A list of changes that become visible and durable together, in the order given (a later change of a key wins).
+class WriteSet {
+ public:
+  virtual ~WriteSet() = default;
+  virtual void put(Family family, std::string_view key, std::string_view value) = 0;
+  virtual void erase(Family family, std::string_view key) = 0;
+  virtual void erase_range(Family family, std::string_view from, std::string_view to) = 0;  // [from, to); none if from >= to
+  virtual size_t bytes() const = 0;
+  virtual size_t rows() const = 0;
+};
+
+// A frozen view; safe to use from several threads at once. Keeps the store open while it lives.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+  // False when there is no such key. An I/O error is told in `status`.
+  virtual bool get(Family family, std::string_view key, std::string& value, Status& status) const = 0;
+  // Rows with from <= key < to in key order (`to` empty: to the end); visit returns false to stop.
+  virtual Status scan(Family family, std::string_view from, std::string_view to,
+                      const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;
+  // The same backwards, from the largest key below `to`.
+  virtual Status scan_back(Family family, std::string_view from, std::string_view to,
+                           const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  virtual std::unique_ptr<WriteSet> new_write_set() = 0;
+  // All of it or nothing. `sync`: durable when it returns; without, a crash of the machine may lose it but never part of it,
+  // nor anything before it while keeping it. After success the set is empty and may be used again; after a failure it is as it was.
+  virtual Status write(WriteSet& set, bool sync) = 0;
+  virtual bool get(Family family, std::string_view key, std::string& value, Status& status) const = 0;
+  // values[i] is set and found[i] true where keys[i] exists. Keys sorted by the caller for speed, not for meaning.
+  virtual Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
+                           std::vector<bool>& found) const = 0;
+  virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
+  // Drops whole files of rows in [from, to) where it can; what stays is invisible to nobody: only for rows that no state names any more.
+  virtual Status drop_range(Family family, std::string_view from, std::string_view to) = 0;
+  struct Figures { uint64_t bytes_on_disk = 0, memtable_bytes = 0, block_cache_bytes = 0, estimated_rows = 0; };
+  virtual Figures figures() const = 0;
+};
+
+struct StoreOptions {
+  size_t block_cache_mb = 128;   // blocks and memtables together stay in this
+  int background_threads = 1;
+  bool read_only = false;        // for dump and evaluate beside nothing else
+};
+
+// Opens or makes the store in DIR/store. Refuses, with the reason and what to do: another format version, a folder that is no
+// store of ours, one in use by another process.
+Status open_rocks_store(const std::string& dir, const StoreOptions& options, std::unique_ptr<Store>& out);
+
+// In memory, for tests and the simulator.
+struct MemoryFaults {
+  int64_t fail_write_after = -1;  // this many more writes succeed, then every write fails; -1 never
+};
+std::unique_ptr<Store> make_memory_store(MemoryFaults* faults = nullptr);
+
+}  // namespace bellwether

@@ -1,0 +1,46 @@
+// Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, and the changes not yet committed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include <absl/container/btree_map.h>
+#include <absl/container/btree_set.h>
+
+#include "pipeline/engine/keys.h"
+#include "pipeline/engine/store.h"
+
+namespace bellwether {
+
+class Timers {
+ public:
+  // `settle` waits for the commit in flight, if any: only then do store and changes together tell the whole.
+  Timers(const Store& store, std::function<Status()> settle, size_t load_rows = 1 << 18);
+
+  // A key's one timer moves; kNoTimer is none. Exact: `from` is what is set.
+  void change(const StateKey& key, int64_t from, int64_t to);
+  // The earliest slot below `limit` in which somebody is to be woken; kNoTimer if none. May read the store.
+  Status next(int64_t limit, int64_t& slot);
+  // Takes out those due in the slot that next() gave, in key order.
+  void take(int64_t slot, std::vector<StateKey>& out);
+  // The earliest that may be due as far as memory knows; never later than the truth.
+  int64_t soonest() const { return near_.empty() ? horizon_ : near_.begin()->slot; }
+
+  void write(WriteSet& set);  // and forget the changes
+  size_t changes() const { return changes_.size(); }
+
+ private:
+  Status load(int64_t limit);
+  void put(const TimerKey& key);
+  void erase(const TimerKey& key);
+
+  const Store& store_;
+  std::function<Status()> settle_;
+  size_t load_rows_;
+  int64_t horizon_ = INT64_MIN;  // near_ holds everything below
+  absl::btree_set<TimerKey> near_;
+  absl::btree_map<TimerKey, bool> changes_;  // true: a row to write; false: one to erase
+};
+
+}  // namespace bellwether

@@ -1,0 +1,183 @@
+#include "pipeline/sources/kafka_client.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include <algorithm>
+
+namespace bellwether {
+namespace {
+
+constexpr auto kSayAgain = std::chrono::minutes(1);
+constexpr auto kAskEvery = std::chrono::seconds(2);
+constexpr int kAskMs = 200;
+using Clock = std::chrono::steady_clock;
+
+std::string seconds(Clock::duration time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
+}
+
+void on_error(rd_kafka_t* client, int code, const char* reason, void* opaque) {
+  KafkaNotice& notice = *static_cast<KafkaNotice*>(opaque);
+  const auto error = static_cast<rd_kafka_resp_err_t>(code);
+  switch (error) {
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+      return notice.suspect(reason);
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+      return;  // one of several brokers, or the first sign of all being down
+    case RD_KAFKA_RESP_ERR__FATAL: {
+      char text[512];
+      (void)rd_kafka_fatal_error(client, text, sizeof text);
+      return notice.seldom("fatal", KafkaLevel::kError, text);
+    }
+    default:
+      return notice.seldom(rd_kafka_err2name(error), KafkaLevel::kWarning, reason);
+  }
+}
+
+void on_log(const rd_kafka_t* client, int level, const char* facility, const char* text) {
+  // Each attempt to connect logs its failure; the notice says it at its own pace.
+  const std::string_view what = facility;
+  if (what == "FAIL" || what == "ERROR" || level > 4) return;
+  KafkaNotice& notice = *static_cast<KafkaNotice*>(rd_kafka_opaque(client));
+  notice.seldom(std::string(what) + text, level <= 3 ? KafkaLevel::kError : KafkaLevel::kWarning, text);
+}
+
+int on_statistics(rd_kafka_t*, char* json, size_t size, void* opaque) {
+  static_cast<KafkaNotice*>(opaque)->statistics({json, size});
+  return 0;  // librdkafka frees it
+}
+
+// True if any broker answers within the timeout.
+bool kafka_answers(rd_kafka_s* client, int timeout_ms) {
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(client, 0, nullptr, &metadata, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+  rd_kafka_metadata_destroy(metadata);
+  return true;
+}
+
+}  // namespace
+
+void KafkaNotice::say(KafkaLevel level, const std::string& text) const {
+  if (hooks_.log) hooks_.log(level, who_ + ": " + text);
+}
+
+void KafkaNotice::away(const std::string& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (away_) return;
+    away_ = true;
+    why_ = why;
+    since_ = said_ = Clock::now();
+  }
+  say(KafkaLevel::kWarning, "no broker answers (" + why + "); trying again until one does");
+}
+
+void KafkaNotice::suspect(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  if (away_ || suspected_) return;
+  suspected_ = true;
+  why_ = why;
+  asked_ = {};
+}
+
+void KafkaNotice::check(rd_kafka_s* client) {
+  const bool known = remind();
+  std::string why;
+  {
+    const std::lock_guard lock(mutex_);
+    if ((!known && !suspected_) || (asked_ != Time{} && Clock::now() - asked_ < kAskEvery)) return;
+    asked_ = Clock::now();
+    why = why_;
+    suspected_ = false;
+  }
+  if (kafka_answers(client, kAskMs)) {
+    back();
+  } else {
+    away(why);
+  }
+}
+
+void KafkaNotice::back() {
+  std::string text;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!away_) return;
+    away_ = false;
+    text = "a broker answers again after " + seconds(Clock::now() - since_);
+  }
+  say(KafkaLevel::kInfo, text);
+}
+
+bool KafkaNotice::remind() {
+  std::string text;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!away_) return false;
+    const auto now = Clock::now();
+    if (now - said_ < kSayAgain) return true;
+    said_ = now;
+    text = "no broker has answered for " + seconds(now - since_) + " (" + why_ + ")";
+  }
+  say(KafkaLevel::kWarning, text);
+  return true;
+}
+
+void KafkaNotice::seldom(const std::string& key, KafkaLevel level, const std::string& text) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto now = Clock::now();
+    std::erase_if(seldom_, [&](const auto& said) { return now - said.second >= kSayAgain; });
+    if (std::ranges::find(seldom_, key, &std::pair<std::string, Time>::first) != seldom_.end()) return;
+    seldom_.emplace_back(key, now);
+  }
+  say(level, text);
+}
+
+Status make_kafka_client(bool producer, const KafkaConfig& config,
+                         const std::vector<std::pair<std::string, std::string>>& settings,
+                         const std::vector<std::pair<std::string, std::string>>& defaults,
+                         const std::shared_ptr<KafkaNotice>& notice, KafkaHandle& out,
+                         const std::function<void(rd_kafka_conf_s*)>& prepare) {
+  std::unique_ptr<rd_kafka_conf_t, decltype(&rd_kafka_conf_destroy)> owner(rd_kafka_conf_new(), rd_kafka_conf_destroy);
+  rd_kafka_conf_t* conf = owner.get();
+  char text[512];
+  Status status;
+  const auto set = [&](const std::string& key, const std::string& value) {
+    if (!status.ok()) return;
+    if (rd_kafka_conf_set(conf, key.c_str(), value.c_str(), text, sizeof text) != RD_KAFKA_CONF_OK) {
+      status = Status::error("kafka." + key + ": " + text);
+    }
+  };
+  set("bootstrap.servers", config.brokers);
+  set("client.id", config.group);
+  set("log.connection.close", "false");    // idle connections are closed by brokers as a matter of course
+  set("socket.keepalive.enable", "true");  // a peer that vanished is noticed
+  set("reconnect.backoff.ms", "100");
+  set("reconnect.backoff.max.ms", "5000");
+  for (const auto& [key, value] : defaults) set(key, value);
+  for (const auto& [key, value] : config.properties) {
+    const auto fixed = [&](const auto& setting) { return setting.first == key; };
+    if (key == "bootstrap.servers" || key == "metadata.broker.list" || key == "group.id" ||
+        std::ranges::any_of(settings, fixed)) {
+      return Status::error("kafka.properties." + key + ": is set by this program and cannot be configured");
+    }
+    set(key, value);
+  }
+  for (const auto& [key, value] : settings) set(key, value);
+  if (!status.ok()) return status;
+  rd_kafka_conf_set_opaque(conf, notice.get());
+  rd_kafka_conf_set_error_cb(conf, on_error);
+  rd_kafka_conf_set_log_cb(conf, on_log);
+  rd_kafka_conf_set_stats_cb(conf, on_statistics);
+  if (prepare) prepare(conf);
+  // rd_kafka_new takes the settings over only where it succeeds.
+  rd_kafka_t* client = rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text, sizeof text);
+  if (client == nullptr) return Status::error(std::string("kafka: ") + text);
+  (void)owner.release();
+  out = KafkaHandle(client, [notice](rd_kafka_t* ending) { rd_kafka_destroy(ending); });
+  return {};
+}
+
+}  // namespace bellwether
