@@ -67,6 +67,12 @@ class Flags final : public OperatorOf<FlagsState> {
   OperatorId id() const override { return OperatorId::kFlags; }
   const char* name() const override { return "flags"; }
   KeyKind key_kind() const override { return KeyKind::kFlag; }
+  bool dump(const State& state, Key, const DumpContext& context, std::string& json_line) const override {
+    const auto& flag = static_cast<const FlagsState&>(state);
+    if (flag.status == FlagStatus::kNone) return false;
+    json_line = flag_json(flag, context.reader);
+    return true;
+  }
 
   void fold_key(FlagsState& state, Key key, std::span<const Item> items, Context& context) const override {
     bool my_turn = !state.working;

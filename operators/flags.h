@@ -90,6 +90,15 @@ struct FlagsState final : State {
 
 // A flag in a sentence for people.
 std::string flag_summary(const FlagsState& flag);
+// "ring", "burst", "ranking"; "open", "confirmed", …: as in `dump` and filters.
+const char* flag_kind_name(FlagKind kind);
+const char* flag_status_name(FlagStatus status);
+const char* decision_name(Decision decision);
+// The id of a user that only its hash names; the hash in 16 hexadecimal digits where no row of theirs is left.
+std::string user_text(uint64_t user, StateReader& reader);
+
+// A flag as a line of `dump`, without its evidence: subjects and beneficiaries sorted by id.
+std::string flag_json(const FlagsState& flag, StateReader& reader);
 
 // What is emitted (OutKind::kFlag) when a flag was raised or changed.
 struct FlagChange {

@@ -53,6 +53,8 @@ enum CounterFamily : uint16_t {
   kCounterRings = 4,    // figures of rings.h (D2): number = epoch * 8 + field
   kCounterFlags = 5,    // open flags by kind
   kCounterRated = 6,    // users with a score above nothing
+  kCounterPulse = 7,    // likes by ten minutes of event time (D2): number = RingPulse::bucket; kRings drops old ones
+  kCounterLikers = 8,   // likes by day (D1): number = day * 2, of young or one-purpose likers day * 2 + 1
 };
 
 // The score that a percentile asks for, as cells of the overall board. Sent out at the first tick of an event hour, in force from

@@ -18,9 +18,14 @@ bool PeopleState::decode(std::string_view bytes) {
   if (held != Tier::kUnspecified) held_until_us = r.zigzag(), held_reason = r.bytes();
   if (!seen.read(r) || !portrait.read(r)) return false;
   auto pairs = CoLikers::decode(r.bytes());
-  auto one = OnePurpose::decode(r.bytes());
-  if (!pairs || !one) return false;
-  co_likers = std::move(*pairs), purpose = *one;
+  if (!pairs || !purpose.read(r)) return false;
+  co_likers = std::move(*pairs);
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    Telling t;
+    t.to = static_cast<OperatorId>(r.varint()), t.key.kind = static_cast<KeyKind>(r.u8()), t.key.hash = r.fixed64();
+    t.time_us = r.zigzag(), t.id_hash = r.fixed64(), t.payload = r.bytes();
+    telling.push_back(std::move(t));
+  }
   return book.read(r) && r.done();
 }
 
@@ -33,11 +38,14 @@ void PeopleState::encode(std::string& out) const {
   seen.write(w), portrait.write(w);
   std::string part;
   co_likers.encode(part), w.bytes(part);
-  part.clear(), purpose.encode(part), w.bytes(part);
+  purpose.write(w);
+  w.varint(telling.size());
+  for (const Telling& t : telling)
+    w.varint(static_cast<uint64_t>(t.to)), w.u8(static_cast<uint8_t>(t.key.kind)), w.fixed64(t.key.hash), w.zigzag(t.time_us), w.fixed64(t.id_hash), w.bytes(t.payload);
   book.write(w);
 }
 
-size_t PeopleState::memory() const { return id.capacity() + seen.memory() + book.memory() + portrait.memory() + co_likers.bytes(); }
+size_t PeopleState::memory() const { return id.capacity() + seen.memory() + book.memory() + portrait.memory() + co_likers.bytes() + telling.size() * 200; }
 
 namespace {
 
@@ -79,6 +87,7 @@ class People final : public OperatorOf<PeopleState> {
       }
     }
     expire(s, key, context);
+    tell_some(s, key, items.size(), context);
     LikeBook::Block block;
     std::string bytes;
     while (s.book.seal(day_of(context.now_us()), block, bytes)) context.write_block(block.day, block.number, bytes);
@@ -149,7 +158,7 @@ class People final : public OperatorOf<PeopleState> {
       e.author = taken.author;
       const Worths before = worths(s, {taken.author});
       s.book.append(e);
-      tell(s, key, before, Cause::kUndo, 0, context);
+      tell(s, key, before, Cause::kUndo, 0, context.now_us(), context.community());
       return Outcome::kApplied;
     }
     const bool held = !own_post && s.book.likes_author(e.author);
@@ -186,6 +195,24 @@ class People final : public OperatorOf<PeopleState> {
     else context.send(OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash, encode(c));
   }
 
+  static void queue(PeopleState& s, const LikeChange& c) {
+    s.telling.push_back({OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash, encode(c)});
+  }
+  // Leaves room for what the items themselves send.
+  static void tell_some(PeopleState& s, Key key, size_t items, Context& context) {
+    if (s.telling.empty()) return;
+    const size_t now = std::min(s.telling.size(), items * (kSendsMax - 4));
+    for (size_t i = 0; i < now; ++i) {
+      const PeopleState::Telling& t = s.telling[i];
+      if (t.to == OperatorId::kPosts) deliver(decode_like_change(t.payload), context);
+      else context.send(t.to, t.key, t.time_us, t.id_hash, t.payload);
+    }
+    s.telling.erase(s.telling.begin(), s.telling.begin() + static_cast<ptrdiff_t>(now));
+    if (s.telling.empty()) return;
+    const std::string more(1, static_cast<char>(MessageKind::kContinue));
+    context.send(OperatorId::kPeople, key, context.now_us(), 0, more);
+  }
+
   static Worths worths(const PeopleState& s, const std::vector<uint64_t>& authors) {
     Worths w;
     for (uint64_t a : authors) {
@@ -203,11 +230,11 @@ class People final : public OperatorOf<PeopleState> {
   }
 
   // Tells the posts of one author's pair what is worth something else now. The first message carries the change of the liker.
-  static void tell(const PeopleState& s, Key key, const Worths& before, Cause cause, uint64_t flag, Context& context) {
+  static void tell(PeopleState& s, Key key, const Worths& before, Cause cause, uint64_t flag, int64_t now_us, const CommunityConfig& community) {
     if (before.entries.empty()) return;
     const uint64_t author = s.book.entries()[before.entries[0]].author;
     if (author == key.hash) return;
-    const int64_t oldest = day_of(context.now_us()) - context.community().window_days - 2;
+    const int64_t oldest = day_of(now_us) - community.window_days - 2;
     std::vector<uint64_t> flags;
     for (const auto& v : before.without) flags.push_back(v.flag);
     for (const OpenDiscount& d : s.book.discounts())
@@ -241,7 +268,7 @@ class People final : public OperatorOf<PeopleState> {
       }
       if (!changed) continue;
       if (c.cause == Cause::kFlag && c.before.authenticity == c.after.authenticity && c.before.halvings != c.after.halvings) c.cause = Cause::kHalving;
-      deliver(c, context);
+      queue(s, c);
       liker = 0, std::fill(likers.begin(), likers.end(), 0);
     }
   }
@@ -265,7 +292,7 @@ class People final : public OperatorOf<PeopleState> {
       for (uint64_t a : authors) before.push_back(worths(s, {a}));
       if (m.open) s.book.set_discount(std::move(d));
       else s.book.end_discount(m.flag);
-      for (const Worths& b : before) tell(s, key, b, m.open ? Cause::kFlag : Cause::kFlagEnd, m.flag, context);
+      for (const Worths& b : before) tell(s, key, b, m.open ? Cause::kFlag : Cause::kFlagEnd, m.flag, context.now_us(), context.community());
     } else if (kind_of(item.payload) == MessageKind::kPairs) {
       const auto pairs = PairMessage::decode(item.payload.substr(1));
       if (!pairs) return;
@@ -325,7 +352,7 @@ class People final : public OperatorOf<PeopleState> {
         if (e.author == key.hash) continue;
         Credit c;
         c.day = day_of(e.event.time_us), c.cause = Cause::kExpiry, c.event = e.event, c.liker_delta = -1;
-        context.send(OperatorId::kScores, {KeyKind::kUser, e.author}, e.event.time_us, e.event.id_hash, encode(c));
+        s.telling.push_back({OperatorId::kScores, {KeyKind::kUser, e.author}, e.event.time_us, e.event.id_hash, encode(c)});
       }
       s.book.forget(left - kPairUs / kDayUs - 2);
     }
@@ -334,10 +361,12 @@ class People final : public OperatorOf<PeopleState> {
 
   static void count_rings(const RingCounts& c, Context& context) {
     if (c.empty()) return;
-    const uint32_t epoch = c.last_s / RingLimits::kEpochS * 8;
+    const auto now_s = static_cast<uint32_t>(std::max<int64_t>(0, context.now_us() / kSecondUs));  // the tick's time, the same for all
+    const uint32_t epoch = now_s / RingLimits::kEpochS * 8;
     const auto add = [&](uint32_t field, uint64_t n) {
       if (n != 0) context.count({kCounterRings, epoch + field}, static_cast<int64_t>(n));
     };
+    if (c.likes != 0) context.count({kCounterPulse, RingPulse::bucket(now_s)}, static_cast<int64_t>(c.likes));
     add(0, c.likes), add(1, c.users), add(2, c.posts), add(3, c.pairs[0]), add(4, c.pairs[1]), add(5, c.pairs[2]);
   }
 };
@@ -353,7 +382,6 @@ RingFigures ring_figures(uint32_t now_s, const Context& context) {
     const auto get = [&](uint32_t field) { return static_cast<uint64_t>(context.counter({kCounterRings, at + field})); };
     RingCounts& c = f.counts[back];
     c.likes = get(0), c.users = get(1), c.posts = get(2), c.pairs = {get(3), get(4), get(5)};
-    c.last_s = (f.epoch - back) * RingLimits::kEpochS;
   }
   return f;
 }

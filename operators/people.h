@@ -6,11 +6,12 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "operators/bursts.h"
 #include "operators/like_book.h"
 #include "operators/operator.h"
 #include "operators/portrait.h"
+#include "operators/purpose.h"
 #include "operators/rings.h"
 #include "operators/seen.h"
 
@@ -30,7 +31,11 @@ struct PeopleState final : State {
   LikeBook book;
   Portrait portrait;
   CoLikers co_likers;
-  OnePurpose purpose;
+  Purpose purpose;
+  // Changes of likes that a flag or an expiry brought, still to be told: a fold sends few messages, what is left goes on in the next
+  // round. Bound: one a like in the book. They are sums of differences, so what is folded meanwhile does not disturb them.
+  struct Telling { OperatorId to = OperatorId::kNone; Key key; int64_t time_us = 0; uint64_t id_hash = 0; std::string payload; };
+  std::vector<Telling> telling;
 
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;

@@ -254,7 +254,10 @@ class Posts final : public OperatorOf<PostsState> {
         RingCounts counts;
         const uint32_t time_s = c.event.time_us <= 0 ? 0 : static_cast<uint32_t>(c.event.time_us / kSecondUs);
         const auto pairs = s.likers.on_like(key.hash, c.author.hash, {c.event.home.hash, time_s, c.degree}, &counts);
-        if (counts.posts != 0) context.count({kCounterRings, time_s / RingLimits::kEpochS * 8 + 2}, static_cast<int64_t>(counts.posts));
+        if (counts.posts != 0) {
+          const auto now_s = static_cast<uint32_t>(std::max<int64_t>(0, context.now_us() / kSecondUs));
+          context.count({kCounterRings, now_s / RingLimits::kEpochS * 8 + 2}, static_cast<int64_t>(counts.posts));
+        }
         if (pairs && context.community().rings.enabled) {
           std::string payload(1, static_cast<char>(MessageKind::kPairs));
           pairs->encode(payload);

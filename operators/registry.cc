@@ -12,7 +12,6 @@
   X(scores)                     \
   X(community)                  \
   X(flags)                      \
-  X(pairs)                      \
   X(rings)                      \
   X(bursts)
 

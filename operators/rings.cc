@@ -252,17 +252,6 @@ void RingPulse::add(uint32_t time_s, uint64_t likes) {
   }
 }
 
-void RingEvidence::on_counts(const RingCounts& counts, int64_t tick_us) {
-  const uint32_t time_s = seconds(tick_us);
-  const uint32_t epoch = time_s / Limits::kEpochS;
-  if (epoch > figures_.epoch) {
-    turn_pair(figures_.counts[0], figures_.counts[1], figures_.epoch == 0 ? 2 : epoch - figures_.epoch);
-    figures_.epoch = epoch;
-  }
-  figures_.counts[0].add(counts);
-  if (counts.likes != 0) pulse_.add(time_s, counts.likes);
-}
-
 void RingEvidence::credit(uint64_t user, Nats before, Nats after) {
   User& u = users_[user];
   if (before > Limits::kEdgeMin) u.sum -= before - Limits::kEdgeMin, --u.strong;
@@ -273,7 +262,7 @@ void RingEvidence::credit(uint64_t user, Nats before, Nats after) {
 
 void RingEvidence::judge(User& u) {
   // Worth another look once half as much again is known as at the last one, and something at all.
-  const bool fresh = u.strong >= Limits::kPartnersMin && u.sum >= u.seen + std::max(Limits::kUserMin, u.seen / 2);
+  const bool fresh = u.strong >= Limits::kPartnersMin && u.sum >= u.seen + std::max(Limits::kStepMin, u.seen / 2);
   if (fresh != u.fresh) fresh_ += fresh ? 1 : UINT32_MAX;
   u.fresh = fresh;
 }
@@ -337,8 +326,6 @@ RingInput RingEvidence::take_input(int64_t now_us) {
 
   RingInput input;
   input.as_of_us = now_us;
-  input.figures = figures_;
-  input.pulse = pulse_;
   for (auto& [user, u] : users_) {
     u.seen = std::min(u.seen, u.sum);
     if (!u.fresh) continue;

@@ -7,9 +7,11 @@
 //   liker's home:  LikerSeen seen = colikers.on_like(user, time, &counts)           -> message to the post
 //   post:          optional<PairMessage> m = target.on_like(post, author, seen, &counts)  -> message to the liker, if any
 //   liker:         optional<EdgeReport> r = colikers.on_pairs(*m, figures, &counts) -> message to the community key, if any
-//   community:     evidence.on_report(r); evidence.on_counts(counts, t)             (counts are combined at the sender)
-//   event hour's first tick, or urgent(): if (evidence.due(now_us)) store evidence.take_input(now) if not empty, run find_rings
-//                  in the background, deliver the findings at the fixed later tick; send evidence.figures(now) to all users.
+//   community:     evidence.on_report(*r)
+//   event hour's first tick, or urgent(): if (evidence.due(now)) input = evidence.take_input(now); if it is not empty, its figures
+//                  and pulse are filled in, it is stored, find_rings runs in the background, its findings come at a later tick
+// RingCounts are summed over the community by epoch of the tick's time, and the likes by RingPulse::bucket of it; the sums (RingFigures,
+// RingPulse) need not be of the very tick.
 // Pair evidence is a Poisson likelihood ratio of co-likes counted in episodes against exposure times the other's share of all likes.
 // Every number that decides is an integer or fixed point; nothing depends on the order of edges or of callbacks.
 #pragma once
@@ -51,16 +53,17 @@ struct RingLimits {
   static constexpr Nats kEdgeMin = kNat * 3 / 2;
   static constexpr uint32_t kPartnersMin = 3;
   static constexpr Nats kUserMin = kNat * 6;
+  static constexpr Nats kStepMin = kNat * 24;              // new evidence of a user worth a look, at least
   static constexpr uint32_t kEdgeLifeS = 2 * kEpochS;      // a pair not reported again so long is forgotten
   static constexpr uint32_t kFreshUsers = 4, kSoonUsers = 12, kUrgentUsers = 256;
   static constexpr uint32_t kLookS = 86400;
   // Bytes encoded, at most.
   static constexpr size_t kTargetBytes = 16 + (kRecent + kLowest) * 17;
   static constexpr size_t kUserBytes = 64 + kPartners * 36;
-  static constexpr size_t kCommunityBytes = 256 + size_t{kEdges} * 56 + size_t{kBuckets} * 9 / 8 * 5;
+  static constexpr size_t kCommunityBytes = 256 + size_t{kEdges} * 56;
 };
 
-// Counts for the community key; adding is exact and associative, so a sender combines those of a tick into one.
+// What a fold adds to the community's sums; adding is exact and associative.
 struct RingCounts {
   uint64_t likes = 0;
   uint64_t users = 0;                              // users with their first like of an epoch
@@ -73,8 +76,7 @@ struct RingCounts {
   static std::optional<RingCounts> decode(std::string_view in);
 };
 
-// The community-wide figures of the current and the previous epoch, as sent out each event hour. The default (before the first
-// sending) makes CoLikers report nothing.
+// The community's sums of the current and the previous epoch. The default makes CoLikers report nothing.
 struct RingFigures {
   uint32_t epoch = 0;
   std::array<RingCounts, 2> counts;
@@ -213,16 +215,14 @@ struct RingInput {
 // State of the community key.
 class RingEvidence {
  public:
-  // `tick_us`: the tick's time, the same for all senders, so that nothing depends on how many there are.
-  void on_counts(const RingCounts& counts, int64_t tick_us);
   void on_report(const EdgeReport& report);
-  const RingFigures& figures() const { return figures_; }
   // Whether enough users' evidence grew since the last take_input to be worth a look: ask it at an event hour's first tick. O(1).
   // A few users wait until a day has passed since the last look: each look is another chance for a false alarm.
   bool due(int64_t now_us) const;
   // Whether so much grew that the hour need not be waited for.
   bool urgent() const;
-  // Drops what expired, peels, and gives the components that hold fresh users; they count as looked at. May be empty.
+  // Drops what expired, peels, and gives the components that hold fresh users; they count as looked at. May be empty. The caller
+  // fills in `figures` and `pulse`.
   RingInput take_input(int64_t now_us);
   size_t edges() const { return edges_.size(); }
   void encode(std::string& out) const;
@@ -246,8 +246,6 @@ class RingEvidence {
   void shrink();
   absl::flat_hash_map<Pair, Edge> edges_;
   absl::flat_hash_map<uint64_t, User> users_;  // of the edges; made anew when decoded, but for `seen`
-  RingFigures figures_;
-  RingPulse pulse_;
   uint32_t fresh_ = 0;      // users whose `fresh` is set
   uint32_t looked_s_ = 0;   // time of the last take_input
 };

@@ -245,9 +245,7 @@ std::optional<RingInput> RingInput::decode(std::string_view in) {
 void RingEvidence::encode(std::string& out) const {
   Writer w(out);
   w.u8(kVersion);
-  put(w, figures_);
   w.varint(looked_s_);
-  pulse_.encode(w);
   std::vector<std::pair<Pair, Edge>> edges(edges_.begin(), edges_.end());
   std::sort(edges.begin(), edges.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   w.varint(edges.size());
@@ -267,9 +265,7 @@ std::optional<RingEvidence> RingEvidence::decode(std::string_view in) {
   Reader r(in);
   if (r.u8() != kVersion) return std::nullopt;
   RingEvidence e;
-  e.figures_ = get_figures(r);
   e.looked_s_ = static_cast<uint32_t>(r.varint());
-  if (!e.pulse_.decode(r)) return std::nullopt;
   const auto edges = get_size(r, Limits::kEdges);
   if (!edges) return std::nullopt;
   e.edges_.reserve(*edges);

@@ -132,11 +132,21 @@ class Pulse {
 // block), members' share. The one knows who is there, the other who likes the same things anyway.
 class Share {
  public:
-  Share(Book& book, const Pulse& pulse, const std::vector<uint64_t>& members) : book_(book), pulse_(pulse), members_(members) {
+  // `block_posts`: ascending, the targets chosen so far; their likes count on neither side.
+  Share(Book& book, const Pulse& pulse, const std::vector<uint64_t>& members, const std::vector<uint64_t>& block_posts)
+      : book_(book), pulse_(pulse), members_(members), block_posts_(block_posts) {
     for (const uint64_t user : members) {
-      for (const RingLike& like : book.likes(user)) times_.push_back(like.time_us);
+      for (const RingLike& like : book.likes(user)) {
+        times_.push_back(like.time_us);
+        if (!holds(block_posts, like.post)) rest_times_.push_back(like.time_us);
+      }
+    }
+    for (const uint64_t post : block_posts) {
+      for (const Seen& seen : book.likers(post)) block_times_.push_back(seen.time_us);
     }
     std::sort(times_.begin(), times_.end());
+    std::sort(rest_times_.begin(), rest_times_.end());
+    std::sort(block_times_.begin(), block_times_.end());
     plain_ = prob(times_.size(), std::max<uint64_t>(pulse.all(), times_.size() + 1));
   }
 
@@ -177,10 +187,12 @@ class Share {
   }
 
   // `span` is the window in whole buckets, `on_post` and `members_on_post` the likes of the target within it.
-  Prob in(const Span& span, uint32_t scale, uint64_t on_post, uint64_t members_on_post) const {
-    const uint64_t all = pulse_.likes(span), mine = count(times_, span);
-    const uint64_t others = mine - std::min(mine, members_on_post);
-    const Prob present = shrunk(others, std::max(all - std::min(all, on_post), others), plain_);
+  Prob in(const Span& span, uint32_t scale, uint64_t post, uint64_t on_post, uint64_t members_on_post) const {
+    const bool of_block = holds(block_posts_, post);
+    const uint64_t mine = count(rest_times_, span), all = pulse_.likes(span);
+    const uint64_t mine_there = of_block ? 0 : members_on_post, all_there = count(block_times_, span) + (of_block ? 0 : on_post);
+    const uint64_t others = mine - std::min(mine, mine_there);
+    const Prob present = shrunk(others, std::max(all - std::min(all, all_there), others), plain_);
     if (sums_.empty()) return present;
     const auto low = std::lower_bound(near_times_.begin(), near_times_.end(), span.from_us) - near_times_.begin();
     const auto high = std::lower_bound(near_times_.begin(), near_times_.end(), span.to_us) - near_times_.begin();
@@ -197,8 +209,8 @@ class Share {
   };
   Book& book_;
   const Pulse& pulse_;
-  const std::vector<uint64_t>& members_;
-  std::vector<int64_t> times_, near_times_;
+  const std::vector<uint64_t>&members_, &block_posts_;
+  std::vector<int64_t> times_, rest_times_, block_times_, near_times_;
   std::vector<std::array<Sum, Limits::kScales>> sums_;
   std::array<Prob, Limits::kScales> overall_{};
   Prob plain_ = 1;
@@ -325,7 +337,9 @@ class BlockTest {
 
     const uint64_t before = block.targets.empty() ? kFirstTargets : block.targets.size();
     const Nats choice = ln_ratio(std::max(posts_, before), before) + kNat;
-    Share share(book_, pulse_, block.members);
+    std::vector<uint64_t> chosen;
+    for (const Target& t : block.targets) chosen.push_back(t.at.post);
+    Share share(book_, pulse_, block.members, chosen);
     std::vector<Target> targets;
     const auto choose = [&] {
       targets.clear();
@@ -337,13 +351,12 @@ class BlockTest {
     // The first view alone can only say too much: whom it does not convince needs no closer look.
     choose();
     if (targets.size() < config_.targets_min) return {};
-    std::vector<uint64_t> block_posts;
-    if (block.targets.empty()) {
-      for (const RingTarget& t : candidates) block_posts.push_back(t.post);
-    } else {
-      for (const Target& t : block.targets) block_posts.push_back(t.at.post);
+    // Before there are targets all candidates are left out of the second view.
+    std::vector<uint64_t> left_out = chosen;
+    if (left_out.empty()) {
+      for (const RingTarget& t : candidates) left_out.push_back(t.post);
     }
-    share.look_closer(block_posts);
+    share.look_closer(left_out);
     candidates.clear();
     for (const Target& t : targets) candidates.push_back(t.at);
     choose();
@@ -373,7 +386,7 @@ class BlockTest {
         // Before the post was there nobody could like it: what went on then says nothing.
         const int64_t start = std::max(from, std::min(birth, likers[first].time_us));
         const Span span = span_of(start, to);
-        const Prob share_now = share.in(span, s, count(all_times, span), count(members_times, span));
+        const Prob share_now = share.in(span, s, target.post, count(all_times, span), count(members_times, span));
         const Nats gain = binomial_llr(x, n, share_now) - cost;
         if (gain > best.gain) best.gain = gain, best.from_us = start, best.to_us = to, best_x = x, best_n = n;
       }
@@ -451,7 +464,6 @@ class BlockTest {
     block.odds = static_cast<uint32_t>(std::min<uint128>(odds, UINT32_MAX));
     // Both views must be convinced: the targets that their likes are by members, the members that their likes go to the targets.
     const Nats cost = ln_choose(users_, m) + ln_choose(posts_, n);
-    if (getenv("DBG")) fprintf(stderr, "%zux%zu t %.1f m %.1f cost %.1f q %.3f odds %u dens %u\n", m, n, by_target/1048576.0, by_member/1048576.0, (ln_choose(users_, m) + ln_choose(posts_, n))/1048576.0, q/1073741824.0, block.odds, block.density_permille);
     block.score = std::min(by_target, by_member) - cost;
   }
 

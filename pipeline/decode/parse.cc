@@ -78,203 +78,145 @@ struct Message {
   }
 };
 
+// Reads all fields of a message: `read(message, tag)` for each.
+template <class Read>
+bool each_field(std::string_view bytes, const char* name, Problem& problem, Read read) {
+  Message m(bytes, name, problem);
+  for (uint32_t tag = 0;;) {
+    if (!m.next(tag)) return false;
+    if (tag == 0) return true;
+    if (!read(m, tag)) return false;
+  }
+}
+
 constexpr uint32_t text_tag(uint32_t number) { return tag_of(number, kLength); }
 constexpr uint32_t number_tag(uint32_t number) { return tag_of(number, kVarint); }
 
 bool parse(std::string_view bytes, RawTime& out, const char* where, Problem& problem) {
-  Message m(bytes, where, problem);
   out.present = true;
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, where, problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case number_tag(1):
-        good = m.read(out.seconds);
-        break;
+        return m.read(out.seconds);
       case number_tag(2):
-        good = m.read(out.nanos);
-        break;
+        return m.read(out.nanos);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse_origin(std::string_view bytes, Fact& out, Problem& problem) {
-  Message m(bytes, "origin", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "origin", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.device, "origin.device");
-        break;
+        return m.text(out.device, "origin.device");
       case text_tag(2):
-        good = m.text(out.network, "origin.network");
-        break;
+        return m.text(out.network, "origin.network");
       case text_tag(3):
-        good = m.text(out.channel, "origin.channel");
-        break;
+        return m.text(out.channel, "origin.channel");
       case text_tag(4):
-        good = m.text(out.campaign, "origin.campaign");
-        break;
+        return m.text(out.campaign, "origin.campaign");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, PostFact& out, Parsed& parsed, Problem& problem) {
-  Message m(bytes, "post", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "post", problem, [&](Message& m, uint32_t tag) {
     std::string_view topic;
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.post.id, "post.post");
-        break;
+        return m.text(out.post.id, "post.post");
       case number_tag(2):
-        good = m.read(out.kind, PostKind::kArticle);
-        break;
+        return m.read(out.kind, PostKind::kArticle);
       case number_tag(3):
-        good = m.read(out.action, PostAction::kUnaccepted);
-        break;
+        return m.read(out.action, PostAction::kUnaccepted);
       case text_tag(4):
-        good = m.text(out.author.id, "post.author");
-        break;
+        return m.text(out.author.id, "post.author");
       case text_tag(5):
-        good = m.text(out.parent.id, "post.parent");
-        break;
+        return m.text(out.parent.id, "post.parent");
       case text_tag(6):
-        good = m.text(out.parent_author.id, "post.parent_author");
-        break;
+        return m.text(out.parent_author.id, "post.parent_author");
       case text_tag(7):
-        good = m.text(topic, "post.topics");
-        if (good && parsed.topics < kTopicsMax) out.topics[parsed.topics] = topic;
+        if (!m.text(topic, "post.topics")) return false;
+        if (parsed.topics < kTopicsMax) out.topics[parsed.topics] = topic;
         ++parsed.topics;
-        break;
+        return true;
       case number_tag(8):
-        good = m.read(out.length);
-        break;
+        return m.read(out.length);
       case number_tag(9):
-        good = m.read_zigzag(out.sentiment);
-        break;
+        return m.read_zigzag(out.sentiment);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, LikeFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "like", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "like", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.post.id, "like.post");
-        break;
+        return m.text(out.post.id, "like.post");
       case text_tag(2):
-        good = m.text(out.author.id, "like.author");
-        break;
+        return m.text(out.author.id, "like.author");
       case number_tag(3):
-        good = m.read(out.kind, LikeKind::kView);
-        break;
+        return m.read(out.kind, LikeKind::kView);
       case number_tag(4):
-        good = m.read(out.undo);
-        break;
+        return m.read(out.undo);
       case number_tag(5):
-        good = m.read(out.post_kind, PostKind::kArticle);
-        break;
+        return m.read(out.post_kind, PostKind::kArticle);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, ReferralFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "referral", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "referral", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.referral.id, "referral.referral");
-        break;
+        return m.text(out.referral.id, "referral.referral");
       case text_tag(2):
-        good = m.text(out.referrer.id, "referral.referrer");
-        break;
+        return m.text(out.referrer.id, "referral.referrer");
       case text_tag(3):
-        good = m.text(out.referred.id, "referral.referred");
-        break;
+        return m.text(out.referred.id, "referral.referred");
       case number_tag(4):
-        good = m.read(out.stage, ReferralStage::kAsked);
-        break;
+        return m.read(out.stage, ReferralStage::kAsked);
       case number_tag(5):
-        good = m.read(out.amount_micros);
-        break;
+        return m.read(out.amount_micros);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, BetaTestFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "beta_test", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "beta_test", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.program, "beta_test.program");
-        break;
+        return m.text(out.program, "beta_test.program");
       case text_tag(2):
-        good = m.text(out.report.id, "beta_test.report");
-        break;
+        return m.text(out.report.id, "beta_test.report");
       case number_tag(3):
-        good = m.read(out.kind, BetaTestKind::kSuggestion);
-        break;
+        return m.read(out.kind, BetaTestKind::kSuggestion);
       case number_tag(4):
-        good = m.read(out.status, BetaTestStatus::kRejected);
-        break;
+        return m.read(out.status, BetaTestStatus::kRejected);
       case number_tag(5):
-        good = m.read(out.severity);
-        break;
+        return m.read(out.severity);
       case number_tag(6):
-        good = m.read(out.reproducible);
-        break;
+        return m.read(out.reproducible);
       case number_tag(7):
-        good = m.read(out.prompt, Prompt::kUnprompted);
-        break;
+        return m.read(out.prompt, Prompt::kUnprompted);
       case number_tag(8):
-        good = m.read(out.minutes);
-        break;
+        return m.read(out.minutes);
       case text_tag(9):
-        good = m.text(out.tester.id, "beta_test.tester");
-        break;
+        return m.text(out.tester.id, "beta_test.tester");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 // Fields of type message inside a body: read the bytes, then merge them into `time`.
@@ -284,267 +226,169 @@ bool read_time(Message& m, RawTime& time, const char* where) {
 }
 
 bool parse(std::string_view bytes, RatingFact& out, Parsed& parsed, Problem& problem) {
-  Message m(bytes, "judgement.rating", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement.rating", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.subject.id, "judgement.rating.subject");
-        break;
+        return m.text(out.subject.id, "judgement.rating.subject");
       case number_tag(2):
-        good = m.read(out.capability, Capability::kKnowledge);
-        break;
+        return m.read(out.capability, Capability::kKnowledge);
       case number_tag(3):
-        good = m.read(out.points);
-        break;
+        return m.read(out.points);
       case text_tag(4):
-        good = read_time(m, parsed.expires, "judgement.rating.expires");
-        break;
+        return read_time(m, parsed.expires, "judgement.rating.expires");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, HoldFact& out, Parsed& parsed, Problem& problem) {
-  Message m(bytes, "judgement.hold", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement.hold", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.subject.id, "judgement.hold.subject");
-        break;
+        return m.text(out.subject.id, "judgement.hold.subject");
       case number_tag(2):
-        good = m.read(out.tier, Tier::kLead);
-        break;
+        return m.read(out.tier, Tier::kLead);
       case text_tag(3):
-        good = read_time(m, parsed.expires, "judgement.hold.expires");
-        break;
+        return read_time(m, parsed.expires, "judgement.hold.expires");
       case text_tag(4):
-        good = m.text(out.reason, "judgement.hold.reason");
-        break;
+        return m.text(out.reason, "judgement.hold.reason");
       case number_tag(5):
-        good = m.read(out.release);
-        break;
+        return m.read(out.release);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, LabelFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "judgement.label", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement.label", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.subject.id, "judgement.label.subject");
-        break;
+        return m.text(out.subject.id, "judgement.label.subject");
       case number_tag(2):
-        good = m.read(out.key_user);
-        break;
+        return m.read(out.key_user);
       case number_tag(3):
-        good = m.read(out.willingness);
-        break;
+        return m.read(out.willingness);
       case number_tag(4):
-        good = m.read(out.subjective_norm);
-        break;
+        return m.read(out.subjective_norm);
       case number_tag(5):
-        good = m.read(out.fit);
-        break;
+        return m.read(out.fit);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, VerdictFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "judgement.verdict", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement.verdict", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.flag.id, "judgement.verdict.flag");
-        break;
+        return m.text(out.flag.id, "judgement.verdict.flag");
       case number_tag(2):
-        good = m.read(out.decision, Decision::kUpheld);
-        break;
+        return m.read(out.decision, Decision::kUpheld);
       case text_tag(3):
-        good = m.text(out.reason, "judgement.verdict.reason");
-        break;
+        return m.text(out.reason, "judgement.verdict.reason");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, LinkFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "judgement.link", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement.link", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.user.id, "judgement.link.user");
-        break;
+        return m.text(out.user.id, "judgement.link.user");
       case text_tag(2):
-        good = m.text(out.same_as.id, "judgement.link.same_as");
-        break;
+        return m.text(out.same_as.id, "judgement.link.same_as");
       case number_tag(3):
-        good = m.read(out.unlink);
-        break;
+        return m.read(out.unlink);
       case text_tag(4):
-        good = m.text(out.evidence, "judgement.link.evidence");
-        break;
+        return m.text(out.evidence, "judgement.link.evidence");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, ErasureFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "judgement.erasure", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement.erasure", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.subject.id, "judgement.erasure.subject");
-        break;
+        return m.text(out.subject.id, "judgement.erasure.subject");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, IncentiveFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "judgement.incentive", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement.incentive", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.subject.id, "judgement.incentive.subject");
-        break;
+        return m.text(out.subject.id, "judgement.incentive.subject");
       case number_tag(2):
-        good = m.read(out.kind, IncentiveKind::kRight);
-        break;
+        return m.read(out.kind, IncentiveKind::kRight);
       case number_tag(3):
-        good = m.read(out.amount_micros);
-        break;
+        return m.read(out.amount_micros);
       case text_tag(4):
-        good = m.text(out.reason, "judgement.incentive.reason");
-        break;
+        return m.text(out.reason, "judgement.incentive.reason");
       case text_tag(5):
-        good = m.text(out.reverses.id, "judgement.incentive.reverses");
-        break;
+        return m.text(out.reverses.id, "judgement.incentive.reverses");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, AccountFact& out, Parsed& parsed, Problem& problem) {
-  Message m(bytes, "account", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "account", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case number_tag(1):
-        good = m.read(out.action, AccountAction::kClosed);
-        break;
+        return m.read(out.action, AccountAction::kClosed);
       case number_tag(2):
-        good = m.read(out.followers);
-        break;
+        return m.read(out.followers);
       case text_tag(3):
-        good = m.text(out.name, "account.name");
-        break;
+        return m.text(out.name, "account.name");
       case text_tag(4):
-        good = m.text(out.team, "account.team");
-        break;
+        return m.text(out.team, "account.team");
       case text_tag(5):
-        good = read_time(m, parsed.expires, "account.expires");
-        break;
+        return read_time(m, parsed.expires, "account.expires");
       case number_tag(6):
-        good = m.read(out.revoked);
-        break;
+        return m.read(out.revoked);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, EntitlementUseFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "entitlement_use", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "entitlement_use", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.right, "entitlement_use.right");
-        break;
+        return m.text(out.right, "entitlement_use.right");
       case number_tag(2):
-        good = m.read(out.quantity);
-        break;
+        return m.read(out.quantity);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 bool parse(std::string_view bytes, FeedbackFact& out, Parsed&, Problem& problem) {
-  Message m(bytes, "feedback", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "feedback", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case number_tag(1):
-        good = m.read(out.kind, FeedbackKind::kResolved);
-        break;
+        return m.read(out.kind, FeedbackKind::kResolved);
       case number_tag(2):
-        good = m.read_zigzag(out.value);
-        break;
+        return m.read_zigzag(out.value);
       case text_tag(3):
-        good = m.text(out.about, "feedback.about");
-        break;
+        return m.text(out.about, "feedback.about");
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 // Reads the member `number` of a oneof whose last member is `last`: the same member again merges, another one begins
@@ -561,39 +405,26 @@ bool member(Message& m, uint32_t number, uint32_t& last, Fact& out, Parsed& pars
 }
 
 bool parse_judgement(std::string_view bytes, Fact& out, Parsed& parsed, Problem& problem) {
-  Message m(bytes, "judgement", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(bytes, "judgement", problem, [&](Message& m, uint32_t tag) {
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = member<RatingFact>(m, 1, parsed.judgement, out, parsed);
-        break;
+        return member<RatingFact>(m, 1, parsed.judgement, out, parsed);
       case text_tag(2):
-        good = member<HoldFact>(m, 2, parsed.judgement, out, parsed);
-        break;
+        return member<HoldFact>(m, 2, parsed.judgement, out, parsed);
       case text_tag(3):
-        good = member<LabelFact>(m, 3, parsed.judgement, out, parsed);
-        break;
+        return member<LabelFact>(m, 3, parsed.judgement, out, parsed);
       case text_tag(4):
-        good = member<VerdictFact>(m, 4, parsed.judgement, out, parsed);
-        break;
+        return member<VerdictFact>(m, 4, parsed.judgement, out, parsed);
       case text_tag(5):
-        good = member<LinkFact>(m, 5, parsed.judgement, out, parsed);
-        break;
+        return member<LinkFact>(m, 5, parsed.judgement, out, parsed);
       case text_tag(6):
-        good = member<ErasureFact>(m, 6, parsed.judgement, out, parsed);
-        break;
+        return member<ErasureFact>(m, 6, parsed.judgement, out, parsed);
       case text_tag(7):
-        good = member<IncentiveFact>(m, 7, parsed.judgement, out, parsed);
-        break;
+        return member<IncentiveFact>(m, 7, parsed.judgement, out, parsed);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 }  // namespace
@@ -601,56 +432,38 @@ bool parse_judgement(std::string_view bytes, Fact& out, Parsed& parsed, Problem&
 bool parse_event(std::string_view wire, Fact& out, Parsed& parsed, Problem& problem) {
   out.id = {}, out.user = {};
   out.device = out.network = out.channel = out.campaign = {};
-  Message m(wire, "event", problem);
-  for (uint32_t tag = 0;;) {
-    if (!m.next(tag)) return false;
-    bool good = false;
+  return each_field(wire, "event", problem, [&](Message& m, uint32_t tag) {
     std::string_view bytes;
     switch (tag) {
-      case 0:
-        return true;
       case text_tag(1):
-        good = m.text(out.id, "id");
-        break;
+        return m.text(out.id, "id");
       case text_tag(2):
-        good = read_time(m, parsed.time, "time");
-        break;
+        return read_time(m, parsed.time, "time");
       case text_tag(3):
-        good = m.text(out.user.id, "user");
-        break;
+        return m.text(out.user.id, "user");
       case text_tag(4):
-        good = m.bytes(bytes) && parse_origin(bytes, out, problem);
-        break;
+        return m.bytes(bytes) && parse_origin(bytes, out, problem);
       case text_tag(10):
-        good = member<PostFact>(m, 10, parsed.body, out, parsed);
-        break;
+        return member<PostFact>(m, 10, parsed.body, out, parsed);
       case text_tag(11):
-        good = member<LikeFact>(m, 11, parsed.body, out, parsed);
-        break;
+        return member<LikeFact>(m, 11, parsed.body, out, parsed);
       case text_tag(12):
-        good = member<ReferralFact>(m, 12, parsed.body, out, parsed);
-        break;
+        return member<ReferralFact>(m, 12, parsed.body, out, parsed);
       case text_tag(13):
-        good = member<BetaTestFact>(m, 13, parsed.body, out, parsed);
-        break;
+        return member<BetaTestFact>(m, 13, parsed.body, out, parsed);
       case text_tag(14):
         if (parsed.body != 14) parsed.body = 14, parsed.judgement = 0;
-        good = m.bytes(bytes) && parse_judgement(bytes, out, parsed, problem);
-        break;
+        return m.bytes(bytes) && parse_judgement(bytes, out, parsed, problem);
       case text_tag(15):
-        good = member<AccountFact>(m, 15, parsed.body, out, parsed);
-        break;
+        return member<AccountFact>(m, 15, parsed.body, out, parsed);
       case text_tag(16):
-        good = member<EntitlementUseFact>(m, 16, parsed.body, out, parsed);
-        break;
+        return member<EntitlementUseFact>(m, 16, parsed.body, out, parsed);
       case text_tag(17):
-        good = member<FeedbackFact>(m, 17, parsed.body, out, parsed);
-        break;
+        return member<FeedbackFact>(m, 17, parsed.body, out, parsed);
       default:
-        good = m.skip(tag);
+        return m.skip(tag);
     }
-    if (!good) return false;
-  }
+  });
 }
 
 }  // namespace bellwether::decode

@@ -13,7 +13,7 @@ constexpr int64_t kHourSlots = kHourUs / kSlotUs;
 }  // namespace
 
 TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators, const Hasher& hasher, const Store& store,
-                       const std::vector<ConfigVersion>& versions, Progress& progress, std::function<Status()> settle)
+                       const std::vector<ConfigVersion>& versions, EngineProgress& progress, std::function<Status()> settle)
     : options_(options),
       operators_(operators),
       hasher_(hasher),

@@ -52,7 +52,7 @@ class TickRunner final : public StateReader {
  public:
   // `settle`: as for Timers. All must outlive the runner.
   TickRunner(const FoldOptions& options, const OperatorSet& operators, const Hasher& hasher, const Store& store,
-             const std::vector<ConfigVersion>& versions, Progress& progress, std::function<Status()> settle);
+             const std::vector<ConfigVersion>& versions, EngineProgress& progress, std::function<Status()> settle);
 
   // What no commit carries yet, beside dirty states, goes straight into this set: called once after each commit began.
   void set_write_set(WriteSet* set) { set_ = set; }
@@ -108,7 +108,7 @@ class TickRunner final : public StateReader {
   const Hasher& hasher_;
   const Store& store_;
   const std::vector<ConfigVersion>& versions_;
-  Progress& progress_;
+  EngineProgress& progress_;
   TickEnv env_;
   std::vector<std::unique_ptr<Shard>> shards_;
   Pool pool_;

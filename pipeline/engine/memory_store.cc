@@ -1,12 +1,11 @@
 // The store in memory: one ordered map a family. A snapshot shares the maps; the first write after it copies what it
 // changes.
 #include <array>
-#include <cstdlib>
-#include <iostream>
 #include <map>
 #include <mutex>
 #include <utility>
 
+#include "pipeline/engine/check.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
@@ -96,10 +95,7 @@ class MemoryStore final : public Store {
 
   Status write(WriteSet& set, bool /*sync*/) override {
     auto* changes = dynamic_cast<MemoryWriteSet*>(&set);
-    if (changes == nullptr) {
-      std::cerr << "bellwether: a write set of another store was written to the memory store\n";
-      std::abort();
-    }
+    BELLWETHER_REQUIRE(changes != nullptr, "a write set of another store was written to the one in memory");
     const std::lock_guard lock(mutex_);
     if (fails()) return Status::error("cannot write to the store in memory: told to fail");
     for (const auto& change : changes->changes()) {

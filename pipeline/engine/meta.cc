@@ -28,13 +28,13 @@ void read_messages(Reader& r, std::vector<StoredMessage>& out) {
 
 }  // namespace
 
-Account Progress::account() const {
+Account EngineProgress::account() const {
   Account sum;
   for (const PartitionState& p : partitions) sum.add(p.account);
   return sum;
 }
 
-std::string Progress::encode() const {
+std::string EngineProgress::encode() const {
   std::string out;
   Writer w(out);
   w.u8(kVersion);
@@ -61,7 +61,7 @@ std::string Progress::encode() const {
   return out;
 }
 
-bool Progress::decode(std::string_view bytes) {
+bool EngineProgress::decode(std::string_view bytes) {
   Reader r(bytes);
   if (r.u8() != kVersion) return false;
   tick.slot = r.zigzag(), tick.sub = static_cast<uint32_t>(r.varint()), begun = r.boolean();

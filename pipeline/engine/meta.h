@@ -39,7 +39,7 @@ struct PartitionState {
   friend bool operator==(const PartitionState&, const PartitionState&) = default;
 };
 
-struct Progress {
+struct EngineProgress {
   TickId tick;                     // the last one done; {INT64_MIN, 0}: none, or one of dead letters before any event
   bool begun = false;              // any tick was done
   int64_t folded = INT64_MIN;      // slot of the last tick that operators saw
@@ -58,7 +58,7 @@ struct Progress {
   Account account() const;  // of all partitions
   std::string encode() const;
   bool decode(std::string_view bytes);
-  friend bool operator==(const Progress&, const Progress&) = default;
+  friend bool operator==(const EngineProgress&, const EngineProgress&) = default;
 };
 
 }  // namespace bellwether

@@ -16,13 +16,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
 #include <utility>
 
+#include "pipeline/engine/check.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
@@ -181,9 +180,7 @@ class RocksWriteSet final : public WriteSet {
  private:
   // A batch in memory cannot fail but by a fault of the program (a key of 4 GB, a family of another store).
   static void check(const rocksdb::Status& status) {
-    if (status.ok()) return;
-    std::cerr << "bellwether: a change could not be added to a write set: " << status.ToString() << "\n";
-    std::abort();
+    BELLWETHER_REQUIRE(status.ok(), "a change could not be added to a write set: %s", status.ToString().c_str());
   }
   std::shared_ptr<const Database> database_;
   rocksdb::WriteBatch batch_;
@@ -239,10 +236,7 @@ class RocksStore final : public Store {
 
   Status write(WriteSet& set, bool sync) override {
     auto* changes = dynamic_cast<RocksWriteSet*>(&set);
-    if (changes == nullptr) {
-      std::cerr << "bellwether: a write set of another store was written to " << database_->path << "\n";
-      std::abort();
-    }
+    BELLWETHER_REQUIRE(changes != nullptr, "a write set of another store was written to %s", database_->path.c_str());
     rocksdb::WriteOptions options;
     options.sync = sync;
     const rocksdb::Status status = database_->db->Write(options, &changes->batch());

@@ -2,17 +2,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
-#include <iostream>
 #include <utility>
+
+#include "pipeline/engine/check.h"
 
 namespace bellwether {
 namespace {
-
-[[noreturn]] void broken(const char* what) {
-  std::cerr << "bellwether: broken invariant of the schedule: " << what << "\n";
-  std::abort();
-}
 
 int64_t saturating_sub(int64_t a, int64_t b) {  // b >= 0
   return a < INT64_MIN + b ? INT64_MIN : a - b;
@@ -168,10 +163,8 @@ Schedule::Schedule(const ScheduleLimits& limits, TickId committed)
     : limits_(limits),
       tick_records_shift_(std::has_single_bit(limits.tick_records) ? std::countr_zero(limits.tick_records) : -1),
       committed_(committed) {
-  if (limits.tick_records == 0 || limits.tick_records > kTickRecordsMax || limits.lateness_us < 0 ||
-      limits.skew_us < 0 || limits.window_us < 0) {
-    broken("limits out of range");
-  }
+  BELLWETHER_REQUIRE(limits.tick_records > 0 && limits.tick_records <= kTickRecordsMax, "records a tick out of range");
+  BELLWETHER_REQUIRE(limits.lateness_us >= 0 && limits.skew_us >= 0 && limits.window_us >= 0, "a limit below 0");
 }
 Schedule::~Schedule() = default;
 Schedule::Schedule(Schedule&&) noexcept = default;
@@ -188,7 +181,8 @@ size_t Schedule::add_partition(const RestartPoint& at) {
   partition.newest_us = partition.front_newest_us = at.newest_us;
   partition.watermark_us = partition.front_watermark_us = at.watermark_us;
   for (const SlotFill& fill : at.fill) {
-    if (!partition.fills.slots.empty() && fill.slot <= partition.fills.slots.back().slot) broken("fill not rising");
+    BELLWETHER_REQUIRE(partition.fills.slots.empty() || fill.slot > partition.fills.slots.back().slot,
+                       "the fill of a restart point does not rise");
     partition.fills.slots.push_back(fill);
     partition.front_fills.slots.push_back(fill);
     if (fill.slot > partition.low) partition.above += fill.records;
@@ -253,7 +247,7 @@ TickId Schedule::put(size_t p, int64_t offset, int64_t slot, int64_t trusted_us)
 
 Placed Schedule::place(size_t p, int64_t offset, int64_t event_us, int64_t append_us) {
   Partition& partition = partitions_[p];
-  if (offset < partition.next_offset) broken("offsets of a partition must rise");
+  BELLWETHER_REQUIRE(offset >= partition.next_offset, "offsets of a partition must rise");
   partition.reach(offset);
   int64_t trusted = event_us;
   if (append_us >= 0 && event_us > append_us) {
@@ -278,7 +272,7 @@ Placed Schedule::place(size_t p, int64_t offset, int64_t event_us, int64_t appen
 
 Placed Schedule::place_dead(size_t p, int64_t offset) {
   Partition& partition = partitions_[p];
-  if (offset < partition.next_offset) broken("offsets of a partition must rise");
+  BELLWETHER_REQUIRE(offset >= partition.next_offset, "offsets of a partition must rise");
   partition.reach(offset);
   const TickId tick = put(p, offset, partition.low, INT64_MIN);
   return {tick, 0, tick <= committed_ ? Placement::kSkip : Placement::kOnTime};
@@ -296,7 +290,8 @@ void Schedule::add_floor(size_t p, int64_t from_offset, int64_t slot) {
   for (const Floor& floor : floors) {
     if (floor.from_offset <= from_offset && floor.slot >= slot) return;
   }
-  if (from_offset <= partition.last_offset) broken("a floor must not reach back to records that have their tick");
+  BELLWETHER_REQUIRE(from_offset > partition.last_offset,
+                     "a floor must not reach back to records that have their tick");
   std::erase_if(floors, [&](const Floor& floor) { return floor.from_offset >= from_offset && floor.slot <= slot; });
   const auto after =
       std::find_if(floors.begin(), floors.end(), [&](const Floor& floor) { return floor.from_offset > from_offset; });
@@ -350,7 +345,7 @@ size_t Schedule::held(size_t p) const {
 }
 
 RestartPoint Schedule::restart_point(size_t p, TickId t) {
-  if (!(t < first_open())) broken("a tick was handed on that is open");
+  BELLWETHER_REQUIRE(t < first_open(), "a tick was handed on that is open");
   Partition& partition = partitions_[p];
   auto& runs = partition.runs;
   while (!runs.empty() && runs.front().tick <= t) {

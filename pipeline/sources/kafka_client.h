@@ -22,7 +22,7 @@ namespace bellwether {
 
 enum class KafkaLevel { kInfo, kWarning, kError };
 
-// Both may be called from any thread, also after the call that they concern has returned; both may be empty.
+// Both may be called from any thread, until the source or sink and the last of its batches are gone; both may be empty.
 struct KafkaHooks {
   std::function<void(KafkaLevel, std::string_view text)> log;
   std::function<void(std::string_view json)> statistics;  // librdkafka's own JSON, every statistics_s

@@ -36,7 +36,7 @@ class KafkaSink::Impl {
   uint64_t acknowledged() const;
   Status failure() const;
   Status flush(int timeout_ms);
-  Produced produce(const std::string& topic, std::string_view key, std::string_view value, int timeout_ms);
+  std::vector<Produced> produce_all(const std::vector<ToProduce>& records, int timeout_ms);
 
  private:
   // Rides through librdkafka with each message; a sequence or a waiter is set.
@@ -294,32 +294,43 @@ Status KafkaSink::Impl::flush(int timeout_ms) {
                        std::to_string(timeout_ms) + " ms");
 }
 
-Produced KafkaSink::Impl::produce(const std::string& topic, std::string_view key, std::string_view value,
-                                  int timeout_ms) {
+std::vector<Produced> KafkaSink::Impl::produce_all(const std::vector<ToProduce>& records, int timeout_ms) {
   const auto until = Clock::now() + milliseconds(timeout_ms);
-  auto waiter = std::make_shared<Ticket::Waiter>();
-  auto ticket = std::make_unique<Ticket>();
-  ticket->sink = this;
-  ticket->waiter = waiter;
-  for (;;) {
-    const rd_kafka_resp_err_t error = send(topic, key, value, {}, ticket.get());
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      (void)ticket.release();
-      break;
+  std::vector<Produced> out(records.size());
+  std::vector<std::shared_ptr<Ticket::Waiter>> waiters(records.size());  // null: not even taken
+  for (size_t i = 0; i < records.size(); ++i) {
+    const ToProduce& record = records[i];
+    auto waiter = std::make_shared<Ticket::Waiter>();
+    auto ticket = std::make_unique<Ticket>();
+    ticket->sink = this;
+    ticket->waiter = waiter;
+    for (;;) {
+      const rd_kafka_resp_err_t error = send(record.topic, record.key, record.value, {}, ticket.get());
+      if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        (void)ticket.release();
+        waiters[i] = std::move(waiter);
+        break;
+      }
+      if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || Clock::now() >= until) {
+        out[i] = {Status::error("kafka: " + record.topic + ": " + rd_kafka_err2str(error)), {record.topic, -1}, -1};
+        break;
+      }
+      std::this_thread::sleep_for(milliseconds(kFullWaitMs));
     }
-    if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || Clock::now() >= until) {
-      return {Status::error("kafka: " + topic + ": " + rd_kafka_err2str(error)), {topic, -1}, -1};
+  }
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (waiters[i] == nullptr) continue;
+    std::unique_lock lock(waiters[i]->mutex);
+    if (waiters[i]->changed.wait_until(lock, until, [&] { return waiters[i]->done; })) {
+      out[i] = waiters[i]->produced;
+    } else {
+      out[i] = {Status::error("kafka: " + records[i].topic + ": not confirmed within " + std::to_string(timeout_ms) +
+                              " ms; it may still be written"),
+                {records[i].topic, -1},
+                -1};
     }
-    std::this_thread::sleep_for(milliseconds(kFullWaitMs));
   }
-  std::unique_lock lock(waiter->mutex);
-  if (!waiter->changed.wait_until(lock, until, [&] { return waiter->done; })) {
-    return {Status::error("kafka: " + topic + ": not confirmed within " + std::to_string(timeout_ms) +
-                          " ms; it may still be written"),
-            {topic, -1},
-            -1};
-  }
-  return waiter->produced;
+  return out;
 }
 
 KafkaSink::KafkaSink(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -337,7 +348,10 @@ uint64_t KafkaSink::acknowledged() const { return impl_->acknowledged(); }
 Status KafkaSink::failure() const { return impl_->failure(); }
 Status KafkaSink::flush(int timeout_ms) { return impl_->flush(timeout_ms); }
 Produced KafkaSink::produce(const std::string& topic, std::string_view key, std::string_view value, int timeout_ms) {
-  return impl_->produce(topic, key, value, timeout_ms);
+  return impl_->produce_all({{topic, key, value}}, timeout_ms).front();
+}
+std::vector<Produced> KafkaSink::produce_all(const std::vector<ToProduce>& records, int timeout_ms) {
+  return impl_->produce_all(records, timeout_ms);
 }
 
 }  // namespace bellwether

@@ -20,6 +20,11 @@ struct Produced {
   int64_t offset = -1;
 };
 
+struct ToProduce {
+  std::string topic;
+  std::string_view key, value;
+};
+
 class KafkaSink : public Sink {
  public:
   struct Options {
@@ -44,6 +49,8 @@ class KafkaSink : public Sink {
   // Produces and waits until the record is on all in-sync replicas. On a timeout the record may still arrive later; its
   // event id makes a repeat harmless. Any thread.
   Produced produce(const std::string& topic, std::string_view key, std::string_view value, int timeout_ms);
+  // The same for several records that are under way together; one answer each, in order.
+  std::vector<Produced> produce_all(const std::vector<ToProduce>& records, int timeout_ms);
 
  private:
   class Impl;

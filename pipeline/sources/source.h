@@ -1,5 +1,5 @@
-// Where records come from: a Kafka topic, the embedded log, files. A source hands out raw bytes with their positions and knows
-// nothing of events. All calls come from one thread (the ingest thread) unless a call says otherwise.
+// Where records come from: a Kafka topic, the embedded log, files. A source hands out raw bytes with their positions
+// and knows nothing of events. All calls come from one thread (the ingest thread) unless a call says otherwise.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ struct [[nodiscard]] Status {
   static Status error(std::string text) { return {std::move(text)}; }
 };
 
-// A partition is named for ever by (topic, number). For the embedded log the topic is "log", for a file its path as given.
+// A partition is named for ever by (topic, number). For the embedded log the topic is "log", for a file its path as
+// given.
 struct PartitionId {
   std::string topic;
   int32_t number = 0;
@@ -27,7 +28,8 @@ struct PartitionId {
 };
 
 struct RawRecord {
-  int64_t offset = 0;      // position in its partition, rising; gaps are allowed (compaction, control records). Files: line number from 0
+  int64_t offset = 0;  // position in its partition, rising; gaps are allowed (compaction, control records). Files: line
+                       // number from 0
   int64_t append_us = -1;  // append (record) time in microseconds since 1970; -1 where the source has none
   std::string_view value;  // the bytes as they stood; valid while the Batch lives
 };
@@ -51,9 +53,9 @@ class Source {
   virtual Status refresh() = 0;
   // Says where to begin reading a partition; once for each, before its first poll. -1: from its beginning.
   virtual Status start(size_t partition, int64_t next_offset) = 0;
-  // Up to max_records of one partition into `out` (cleared first); waits up to timeout_ms for the first. An error of the moment
-  // (broker away) is not an error here: it gives an empty batch with at_end = false, and the source says it in the log by its own rule.
-  // A gap that lost data (our offset is below the first one kept) is an error.
+  // Up to max_records of one partition into `out` (cleared first); waits up to timeout_ms for the first. An error of
+  // the moment (broker away) is not an error here: it gives an empty batch with at_end = false, and the source says it
+  // in the log by its own rule. A gap that lost data (our offset is below the first one kept) is an error.
   virtual Status poll(size_t partition, size_t max_records, int timeout_ms, Batch& out) = 0;
   // The offset one past the newest record, or -1 if not known; for lag and --until-end.
   virtual int64_t end_offset(size_t partition) = 0;

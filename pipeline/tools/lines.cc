@@ -332,6 +332,7 @@ Status OutputStream::adopt(int fd, std::string name, Codec codec, int level) {
     s.zstd = ZSTD_createCStream();
     if (s.zstd == nullptr) return s.failed = Status::error(s.name + ": no memory for zstd");
     ZSTD_CCtx_setParameter(s.zstd, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(s.zstd, ZSTD_c_checksumFlag, 1);  // as gzip has one: broken bytes must not pass for others
   }
   return Status::fine();
 }

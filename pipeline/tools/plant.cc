@@ -75,7 +75,7 @@ class Planter {
     for (const size_t i : chosen) authors.insert(sample_.posts[i].author);
     std::vector<std::string> members;
     for (uint32_t m = 0; m < spec.members; ++m) {
-      members.push_back(member(name, m, authors));
+      members.push_back(member(name, m, authors, first_us));
       if (Status s = labels.member(name, members.back()); !s.ok()) return s;
     }
     for (const std::string& author : authors)
@@ -97,11 +97,13 @@ class Planter {
     return Status::fine();
   }
 
-  std::string member(const std::string& ring, uint32_t number, const std::set<std::string>& authors) {
+  // A fifth are existing accounts, of people who were about when the ring began if there are enough of them.
+  std::string member(const std::string& ring, uint32_t number, const std::set<std::string>& authors, int64_t begin_us) {
     if (random_.chance(200'000) && !sample_.users.empty()) {
-      for (int tries = 0; tries < 50; ++tries) {
-        const std::string& user = sample_.users[random_.below(sample_.users.size())];
-        if (!authors.contains(user) && hijacked_.insert(user).second) return user;
+      for (int tries = 0; tries < 2000; ++tries) {
+        const PlantUser& user = sample_.users[random_.below(sample_.users.size())];
+        if (tries < 1900 && (user.first_us > begin_us || user.last_us < begin_us)) continue;
+        if (!authors.contains(user.name) && hijacked_.insert(user.name).second) return user.name;
       }
     }
     return "plant-" + ring + "-" + std::to_string(number + 1);

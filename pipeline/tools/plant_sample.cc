@@ -63,12 +63,8 @@ class PlantSample::Lowest {
 };
 
 Status PlantSample::read(const std::string& path, std::ostream& err) {
-  struct Liker {
-    std::string name;
-    uint32_t likes = 0;
-  };
   Lowest<PlantPost> lowest_posts(kPosts, seed_ ^ 1);
-  Lowest<Liker> lowest_users(kUsers, seed_ ^ 2);
+  Lowest<PlantUser> lowest_users(kUsers, seed_ ^ 2);
   LineReader in;
   if (Status s = in.open(path); !s.ok()) return s;
   Progress progress("sampling " + path, in.stream().raw_total());
@@ -108,7 +104,10 @@ Status PlantSample::read(const std::string& path, std::ostream& err) {
     if (PlantPost* post = lowest_posts.at(id); post != nullptr && post->id.empty())
       *post = {std::string(id), std::string(author), std::string(kind), time_us};
     if (!is_like || text_of(body, "kind", "kind") != "LIKE_KIND_LIKE") continue;
-    if (Liker* liker = lowest_users.at(user); liker != nullptr) liker->name = user, ++liker->likes;
+    if (PlantUser* liker = lowest_users.at(user); liker != nullptr) {
+      if (liker->likes++ == 0) liker->name = user, liker->first_us = liker->last_us = time_us;
+      liker->first_us = std::min(liker->first_us, time_us), liker->last_us = std::max(liker->last_us, time_us);
+    }
     const uint64_t slot = likes_seen++ < kLikes ? likes.size() : random_.below(likes_seen);
     if (slot >= kLikes) continue;
     if (slot == likes.size()) likes.emplace_back();
@@ -116,11 +115,11 @@ Status PlantSample::read(const std::string& path, std::ostream& err) {
   }
   for (auto& [hash, post] : lowest_posts.values()) posts.push_back(std::move(post));
   for (auto& [hash, liker] : lowest_users.values())
-    if (liker.likes >= 3) users.push_back(std::move(liker.name));
+    if (liker.likes >= 3) users.push_back(std::move(liker));
   std::sort(posts.begin(), posts.end(), [](const PlantPost& a, const PlantPost& b) {
     return a.born_us != b.born_us ? a.born_us < b.born_us : a.id < b.id;
   });
-  std::sort(users.begin(), users.end());
+  std::sort(users.begin(), users.end(), [](const PlantUser& a, const PlantUser& b) { return a.name < b.name; });
   std::stable_sort(likes.begin(), likes.end(),
                    [](const PlantLike& a, const PlantLike& b) { return a.time_us < b.time_us; });
   return Status::fine();

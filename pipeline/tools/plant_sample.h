@@ -23,14 +23,20 @@ struct PlantLike {
   PlantPost post;  // born_us is not set
 };
 
+struct PlantUser {
+  std::string name;
+  uint32_t likes = 0;
+  int64_t first_us = 0, last_us = 0;  // of their likes
+};
+
 class PlantSample {
  public:
   explicit PlantSample(uint64_t seed) : seed_(seed), random_(seed) {}
   Status read(const std::string& path, std::ostream& err);
 
-  std::vector<PlantPost> posts;    // an even sample of all posts, by time of birth
-  std::vector<std::string> users;  // an even sample of the users with at least three likes, by name
-  std::vector<PlantLike> likes;    // an even sample of all likes, by time
+  std::vector<PlantPost> posts;  // an even sample of all posts, by time of birth
+  std::vector<PlantUser> users;  // an even sample of the users with at least three likes, by name
+  std::vector<PlantLike> likes;  // an even sample of all likes, by time
   int64_t first_us = 0, last_us = 0;
   uint64_t events = 0, others = 0;  // lines that are events, lines that are none
 

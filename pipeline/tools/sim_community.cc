@@ -131,7 +131,9 @@ uint64_t SimCommunity::publish(const SimPost& given) {
   const uint64_t number = first_post_ + posts_.size();
   posts_.push_back(post);
   users_[post.author].last_post = number;
-  pools_[post.topic].push_back(number);
+  // A comment is rarely what somebody stops at.
+  const int32_t quality = post.kind == PostKind::kComment ? post.quality / 4 : post.quality;
+  pools_[post.topic].shown.push_back({post.time_us, number, quality});
   return number;
 }
 
@@ -142,26 +144,27 @@ SimPost* SimCommunity::post(uint64_t number) {
 void SimCommunity::forget_before(int64_t time_us) {
   const int64_t kept_us = 30 * kDayUs;
   while (!posts_.empty() && posts_.front().time_us < time_us - kept_us) posts_.pop_front(), ++first_post_;
-  for (auto& pool : pools_)
-    while (!pool.empty() && (post(pool.front()) == nullptr || post(pool.front())->time_us < time_us - kFeedUs))
-      pool.pop_front();
+  for (Pool& pool : pools_) {
+    while (pool.first < pool.shown.size() && pool.shown[pool.first].time_us < time_us - kFeedUs) ++pool.first;
+    if (pool.first < pool.shown.size() / 2) continue;
+    pool.shown.erase(pool.shown.begin(), pool.shown.begin() + static_cast<int64_t>(pool.first));
+    pool.first = 0;
+  }
 }
 
 // Three posts met on the way, the best of them read. What is met is mostly some minutes to hours old.
 uint64_t SimCommunity::feed(uint16_t topic, int64_t now_us, Random& random) {
-  const auto& pool = pools_[topic];
+  const std::vector<Shown>& shown = pools_[topic].shown;
+  const auto begin = shown.begin() + static_cast<int64_t>(pools_[topic].first);
   uint64_t best = kNoPost;
-  int best_quality = -1;
-  for (int i = 0; i < 3 && !pool.empty(); ++i) {
+  int32_t best_quality = -1;
+  for (int i = 0; i < 3 && begin != shown.end(); ++i) {
     const int64_t age_us = static_cast<int64_t>(random.log_uniform(60, kFeedUs / kSecondUs)) * kSecondUs;
-    const auto after = std::upper_bound(pool.begin(), pool.end(), now_us - age_us,
-                                        [&](int64_t t, uint64_t number) { return t < post(number)->time_us; });
-    if (after == pool.begin()) continue;
-    const uint64_t number = *(after - 1);
-    const SimPost& p = *post(number);
-    if (p.time_us < now_us - kFeedUs) continue;
-    const int quality = p.kind == PostKind::kComment ? p.quality / 4 : p.quality;
-    if (quality > best_quality) best = number, best_quality = quality;
+    const auto after =
+        std::upper_bound(begin, shown.end(), now_us - age_us, [](int64_t t, const Shown& s) { return t < s.time_us; });
+    if (after == begin) continue;
+    const Shown& s = *(after - 1);
+    if (s.time_us >= now_us - kFeedUs && s.quality > best_quality) best = s.number, best_quality = s.quality;
   }
   return best;
 }

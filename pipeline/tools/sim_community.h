@@ -99,8 +99,19 @@ class SimCommunity {
   std::vector<SimUser> users_;
   uint32_t staff_ = 0;
   std::deque<SimPost> posts_;
-  uint64_t first_post_ = 1;                  // number of posts_[0]
-  std::vector<std::deque<uint64_t>> pools_;  // by topic: the posts of the last week, by time
+  uint64_t first_post_ = 1;  // number of posts_[0]
+  // By topic: the posts of the last week, by time. Copies what choosing needs, so that a search stays in few cache
+  // lines.
+  struct Shown {
+    int64_t time_us;
+    uint64_t number;
+    int32_t quality;
+  };
+  struct Pool {
+    std::vector<Shown> shown;
+    size_t first = 0;  // older ones wait to be erased
+  };
+  std::vector<Pool> pools_;
 };
 
 }  // namespace bellwether

@@ -20,8 +20,8 @@ struct SimulateOptions {
 };
 
 // The same options give the same bytes on every machine. Events come out in time order as they are made; memory is some
-// 500 bytes a user (themselves, and what all wrote and liked of late), however many days. Gives the exit code: 0, 1 (cannot
-// write), 2 (bad option).
+// 500 bytes a user (themselves, and what all wrote and liked of late), however many days. Gives the exit code: 0, 1
+// (cannot write), 2 (bad option).
 int run_simulate(const SimulateOptions& options, std::ostream& err);
 
 }  // namespace bellwether

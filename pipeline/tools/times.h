@@ -5,15 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include "operators/limits.h"
+
 namespace bellwether {
-
-constexpr int64_t kSecondUs = 1'000'000;
-constexpr int64_t kMinuteUs = 60 * kSecondUs;
-constexpr int64_t kHourUs = 60 * kMinuteUs;
-constexpr int64_t kDayUs = 24 * kHourUs;
-
-// Rounds down, before 1970 too.
-constexpr int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 
 // "2009-09-28T12:30:45.123456Z". Years 0001 to 9999.
 void append_time(int64_t time_us, std::string& out);

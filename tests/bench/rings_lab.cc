@@ -238,6 +238,7 @@ void run(const Options& options, uint64_t seed, const std::vector<Row>& organic,
   posts.reserve(rows.size()), users.reserve(50000);
   RingEvidence evidence;
   RingFigures figures;
+  RingPulse pulse;
   const RingsConfig config;
   std::vector<Flag> flags;
   uint64_t reports = 0, inputs = 0, runs = 0, input_edges = 0;
@@ -252,11 +253,11 @@ void run(const Options& options, uint64_t seed, const std::vector<Row>& organic,
     const int64_t now = i < rows.size() ? rows[i].time_s : rows.back().time_s + 3600;
     if (now / 3600 != hour) {
       hour = now / 3600;
-      figures = evidence.figures();
       if (evidence.due(now * 1000000)) {
         const auto a = cpu_s();
         ++inputs;
-        const RingInput input = evidence.take_input(now * 1'000'000);
+        RingInput input = evidence.take_input(now * 1'000'000);
+        input.figures = figures, input.pulse = pulse;
         input_s += cpu_s() - a;
         if (!input.empty()) {
           const auto b = cpu_s();
@@ -297,7 +298,13 @@ void run(const Options& options, uint64_t seed, const std::vector<Row>& organic,
         evidence.on_report(*report);
       }
     }
-    evidence.on_counts(counts, row.time_s * 1000000);
+    const uint32_t epoch = static_cast<uint32_t>(row.time_s / RingLimits::kEpochS);
+    if (epoch != figures.epoch) {
+      figures.counts[1] = epoch == figures.epoch + 1 ? figures.counts[0] : RingCounts{};
+      figures.counts[0] = {}, figures.epoch = epoch;
+    }
+    figures.counts[0].add(counts);
+    pulse.add(static_cast<uint32_t>(row.time_s), 1);
   }
   const double all_s = cpu_s() - begin;
   fold_s = all_s - analysis_s - input_s;

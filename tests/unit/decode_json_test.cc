@@ -11,7 +11,7 @@ namespace bellwether {
 namespace {
 
 // The library prints a line for each time it cannot write.
-const google::protobuf::LogSilencer* const kSilence = new google::protobuf::LogSilencer;
+const google::protobuf::LogSilencer kSilence;
 
 using decode_reference::dump;
 using decode_reference::Generator;
@@ -82,7 +82,7 @@ TEST_F(DecodeJsonTest, TruncationAndDamage) {
       ASSERT_EQ(decode(json.substr(0, n)), Reason::kUndecodable) << json.substr(0, n);
   }
   size_t survivors = 0;
-  for (int i = 0; i < 50000; ++i) {
+  for (int i = 0; i < 20000; ++i) {
     std::string json;
     if (!google::protobuf::util::MessageToJsonString(random.event(1000, false), &json).ok()) continue;
     for (uint64_t n = 1 + random.below(3); n > 0; --n)
@@ -104,7 +104,7 @@ TEST_F(DecodeJsonTest, TruncationAndDamage) {
     ++survivors;
     ASSERT_EQ(dump(fact_), reference_.dump(parsed)) << json;
   }
-  EXPECT_GT(survivors, 1000u);
+  EXPECT_GT(survivors, 500u);
 }
 
 TEST_F(DecodeJsonTest, NamesInBothSpellings) {

@@ -12,7 +12,7 @@ namespace bellwether {
 namespace {
 
 // The library prints a line for each text that is not UTF-8, and there are thousands.
-const google::protobuf::LogSilencer* const kSilence = new google::protobuf::LogSilencer;
+const google::protobuf::LogSilencer kSilence;
 
 using decode_reference::dump;
 using decode_reference::Generator;

@@ -45,11 +45,15 @@ class ReferralsTest : public testing::Test {
 
 TEST_F(ReferralsTest, EachStageEarnsTheReferrerItsRule) {
   int64_t t = kStart;
-  for (const auto stage : {ReferralStage::kAsked, ReferralStage::kIntended, ReferralStage::kInvited})
-    EXPECT_EQ(fold(facts.referral("e" + std::to_string(t), "ann", t += kMinuteUs, "r1", "ann", stage)), Outcome::kApplied);
+  for (const auto stage : {ReferralStage::kAsked, ReferralStage::kIntended, ReferralStage::kInvited}) {
+    t += kMinuteUs;
+    EXPECT_EQ(fold(facts.referral("e" + std::to_string(t), "ann", t, "r1", "ann", stage)), Outcome::kApplied);
+  }
   for (const auto stage :
-       {ReferralStage::kJoined, ReferralStage::kActivated, ReferralStage::kConverted, ReferralStage::kProfitable})
-    EXPECT_EQ(fold(facts.referral("e" + std::to_string(t), "bob", t += kMinuteUs, "r1", "ann", stage, "bob")), Outcome::kApplied);
+       {ReferralStage::kJoined, ReferralStage::kActivated, ReferralStage::kConverted, ReferralStage::kProfitable}) {
+    t += kMinuteUs;
+    EXPECT_EQ(fold(facts.referral("e" + std::to_string(t), "bob", t, "r1", "ann", stage, "bob")), Outcome::kApplied);
+  }
   EXPECT_EQ(points_of("ann"), 65'200'000);  // .2 + 5 + 10 + 30 + 20
   EXPECT_EQ(points_of("bob"), 0);
   const auto all = credits();

@@ -1,0 +1,144 @@
+#include "operators/bursts.h"
+
+#include <algorithm>
+
+#include "operators/limits.h"
+
+namespace bellwether {
+namespace {
+
+using Limits = BurstLimits;
+
+constexpr uint8_t kVersion = 1;
+constexpr uint64_t kExpectedMinQ4 = 2 << 4;
+
+uint32_t add_one(uint32_t n) { return n < Limits::kCountMax ? n + 1 : n; }
+
+}  // namespace
+
+// What `carry + count` comes to if each tick brought the mean: the mean, and a half, a quarter, … of it.
+uint64_t BurstState::Scale::expected_q4() const {
+  return std::max(kExpectedMinQ4, ticks == 0 ? 0 : 2 * history_q4 / ticks);
+}
+
+uint64_t BurstState::Scale::chi2_milli() const {
+  const uint64_t expected = expected_q4(), now = uint64_t{carry + count} << 4;
+  if (now <= expected) return 0;
+  return (now - expected) * (now - expected) * 1000 / (expected << 4);
+}
+
+void BurstState::Scale::turn(uint64_t passed, const BurstsConfig& config) {
+  if (passed == 0) return;
+  // What is out of the ordinary teaches the history only what established members did.
+  const bool anomalous = carry + count >= config.likes_min && chi2_milli() >= config.chi2_min_milli;
+  history_q4 += uint64_t{anomalous ? count - suspects : count} << 4;
+  const uint64_t total = ticks + passed;
+  if (total > Limits::kHistoryTicks) history_q4 = history_q4 * Limits::kHistoryTicks / total;
+  ticks = static_cast<uint32_t>(std::min<uint64_t>(total, Limits::kHistoryTicks));
+  const uint32_t halvings = static_cast<uint32_t>(std::min<uint64_t>(passed, 31));
+  carry = (carry + count) >> halvings;
+  carry_suspects = (carry_suspects + suspects) >> halvings;
+  count = suspects = 0;
+  if (carry < reported / 4) reported = 0;  // that burst is over
+}
+
+std::optional<Burst> BurstState::on_like(int64_t time_us, bool suspect, Prob usual, const BurstsConfig& config) {
+  const uint32_t hour = static_cast<uint32_t>(std::max<int64_t>(time_us, 0) / kHourUs);
+  if (hour_ == 0) hour_ = hour;
+  std::optional<Burst> burst;
+  for (size_t i = 0; i < Limits::kScales; ++i) {
+    Scale& s = scales_[i];
+    const uint32_t hours = Limits::kTickHours[i];
+    if (hour > hour_) s.turn(hour / hours - hour_ / hours, config);
+    s.count = add_one(s.count);
+    if (suspect) s.suspects = add_one(s.suspects);
+    const uint32_t count = s.carry + s.count, suspects = s.carry_suspects + s.suspects;
+    // An established member's like completes no burst.
+    if (!config.enabled || !suspect || burst || count < config.likes_min) continue;
+    if (count < s.reported + s.reported / 4 || count == s.reported) continue;
+    if (uint64_t{suspects} * 1000 < uint64_t{count} * config.young_share_permille) continue;
+    const uint64_t chi2 = s.chi2_milli();
+    if (chi2 < config.chi2_min_milli) continue;
+    const Nats share = usual >= kProbOne ? 0 : binomial_llr(suspects, count, usual);
+    if (share < Limits::kShareMin) continue;
+    s.reported = count;
+    const int64_t tick = int64_t{std::max(hour, hour_) / hours} * hours;
+    burst.emplace();
+    burst->from_us = std::max<int64_t>(tick - int64_t{Limits::kReachTicks - 1} * hours, 0) * kHourUs;
+    burst->to_us = std::max(time_us, int64_t{hour_} * kHourUs);
+    burst->count = count, burst->suspects = suspects;
+    burst->expected = static_cast<uint32_t>(s.expected_q4() >> 4);
+    burst->chi2_milli = chi2;
+    burst->young_share_permille = static_cast<uint32_t>(uint64_t{suspects} * 1000 / count);
+    burst->confidence_permille = 1000 - std::max<uint32_t>(exp2_neg_permille((share - Limits::kShareMin) / 10) / 2, 1);
+  }
+  hour_ = std::max(hour_, hour);
+  return burst;
+}
+
+void BurstState::encode(std::string& out) const {
+  Writer w(out);
+  w.u8(kVersion);
+  w.varint(hour_);
+  for (const Scale& s : scales_) {
+    w.varint(s.count), w.varint(s.suspects), w.varint(s.carry), w.varint(s.carry_suspects);
+    w.varint(s.history_q4), w.u8(static_cast<uint8_t>(s.ticks)), w.varint(s.reported);
+  }
+}
+
+std::optional<BurstState> BurstState::decode(std::string_view in) {
+  Reader r(in);
+  if (r.u8() != kVersion) return std::nullopt;
+  BurstState b;
+  b.hour_ = static_cast<uint32_t>(r.varint());
+  for (Scale& s : b.scales_) {
+    s.count = static_cast<uint32_t>(r.varint()), s.suspects = static_cast<uint32_t>(r.varint());
+    s.carry = static_cast<uint32_t>(r.varint()), s.carry_suspects = static_cast<uint32_t>(r.varint());
+    s.history_q4 = r.varint(), s.ticks = r.u8(), s.reported = static_cast<uint32_t>(r.varint());
+  }
+  return r.ok() && r.done() ? std::optional(b) : std::nullopt;
+}
+
+void BurstLikes::add(const Like& like) {
+  constexpr int64_t kReachUs = int64_t{Limits::kReachTicks} * Limits::kTickHours[Limits::kScales - 1] * kHourUs;
+  std::erase_if(likes_, [&](const Like& l) { return l.time_us < like.time_us - kReachUs; });
+  if (likes_.size() == Limits::kLikes) likes_.erase(likes_.begin());
+  likes_.push_back(like);
+}
+
+std::vector<BurstLikes::Like> BurstLikes::within(int64_t from_us, int64_t to_us) const {
+  std::vector<Like> some;
+  for (const Like& l : likes_) {
+    if (l.time_us >= from_us && l.time_us <= to_us) some.push_back(l);
+  }
+  return some;
+}
+
+void BurstLikes::encode(std::string& out) const {
+  Writer w(out);
+  w.u8(kVersion);
+  w.varint(likes_.size());
+  int64_t last = 0;
+  for (const Like& l : likes_) {
+    w.fixed64(l.liker), w.fixed64(l.post), w.zigzag(l.time_us - last), w.fixed64(l.id_hash);
+    last = l.time_us;
+  }
+}
+
+std::optional<BurstLikes> BurstLikes::decode(std::string_view in) {
+  Reader r(in);
+  if (r.u8() != kVersion) return std::nullopt;
+  BurstLikes b;
+  const uint64_t n = r.varint();
+  if (!r.ok() || n > Limits::kLikes) return std::nullopt;
+  int64_t last = 0;
+  for (uint64_t i = 0; i < n; ++i) {
+    Like l;
+    l.liker = r.fixed64(), l.post = r.fixed64(), l.time_us = last + r.zigzag(), l.id_hash = r.fixed64();
+    last = l.time_us;
+    b.likes_.push_back(l);
+  }
+  return r.ok() && r.done() ? std::optional(std::move(b)) : std::nullopt;
+}
+
+}  // namespace bellwether

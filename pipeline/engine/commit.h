@@ -1,0 +1,51 @@
+// One commit in flight, on a thread of its own, while the next ticks fold.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "pipeline/engine/store.h"
+
+namespace bellwether {
+
+struct CommitFigures {
+  uint64_t commits = 0, rows = 0, bytes = 0;
+  int64_t last_us = 0, total_us = 0;  // time in the store
+};
+
+class Committer {
+ public:
+  explicit Committer(Store& store);
+  ~Committer();  // waits for the one in flight
+
+  struct Job {
+    std::unique_ptr<WriteSet> set;
+    std::string ledger_from, ledger_to;  // rows to drop once the set is in; equal: none
+    // Called on the commit thread with the new snapshot, once the set is durable.
+    std::function<void(std::shared_ptr<const Snapshot>)> publish;
+  };
+  // None may be in flight.
+  void start(Job job);
+  // Whether one is in flight; any failure of an earlier one is told here.
+  bool busy(Status& status);
+  Status settle();
+  CommitFigures figures() const;
+
+ private:
+  void work();
+  Store& store_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Job job_;
+  bool busy_ = false, stop_ = false;
+  Status status_;
+  CommitFigures figures_;
+  std::thread thread_;
+};
+
+}  // namespace bellwether

@@ -1,0 +1,387 @@
+#include "pipeline/engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "config/load.h"
+
+namespace bellwether {
+namespace {
+
+constexpr size_t kPrefetch = 4096;       // records
+constexpr size_t kQueueChunks = 4096;
+constexpr OutKind kWatched[] = {OutKind::kTier, OutKind::kFlag, OutKind::kAlert};
+
+// What only a replay into a new store may change, as text for the refusal.
+struct Fixed {
+  const char* name;
+  std::string value;
+};
+std::vector<Fixed> fixed_of(const Config& config) {
+  return {{"tick (microseconds)", std::to_string(kSlotUs)},
+          {"engine.lateness_ms", std::to_string(config.engine.lateness_ms)},
+          {"community.window_days", std::to_string(config.community.window_days)},
+          {"community.half_life_days", std::to_string(config.community.half_life_days)},
+          // The key itself is a secret: the store keeps what it makes of a fixed text.
+          {"community.hash_key", std::to_string(Hasher(config.community.hash_key)(KeyKind::kEvent, "bellwether"))}};
+}
+
+}  // namespace
+
+Engine::Engine(const Config& config, const OperatorSet& operators, Store& store, const EngineOptions& options)
+    : config_(config), operators_(operators), store_(store), options_(options), hasher_(config.community.hash_key) {
+  if (!options_.clock_us) {
+    options_.clock_us = [] {
+      return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    };
+  }
+  if (options_.file_append_us < 0) options_.file_append_us = now_us();
+  options_.fold.shards = std::clamp<uint32_t>(config_.engine.shards, 1, 256);
+  options_.fold.threads = std::max<uint32_t>(1, config_.engine.threads);
+  options_.fold.cache_bytes = size_t{config_.engine.cache_mb} << 20;
+  options_.fold.outbox = options_.outbox;
+  // A quarter of the cache at most: dirty states are not evicted, and as many again may be in flight.
+  commit_bytes_ = std::min(size_t{config_.engine.commit_mb} << 20, options_.fold.cache_bytes / 4);
+}
+
+Engine::~Engine() {
+  stop_.store(true);
+  queue_changed_.notify_all();
+  if (ingest_thread_.joinable()) ingest_thread_.join();
+  committer_.reset();  // it publishes into this engine
+}
+
+Status Engine::open(const Config& config, const OperatorSet& operators, Store& store, std::vector<IngestSource> sources,
+                    const EngineOptions& options, std::unique_ptr<Engine>& out) {
+  std::unique_ptr<Engine> engine(new Engine(config, operators, store, options));
+  if (Status status = engine->restore(std::move(sources)); !status.ok()) return status;
+  out = std::move(engine);
+  return {};
+}
+
+Status Engine::check_fixed(bool fresh) {
+  std::string row;
+  Status status;
+  const bool there = store_.get(Family::kMeta, keys::kFixed, row, status);
+  if (!status.ok()) return status;
+  std::vector<Fixed> fixed = fixed_of(config_);
+  if (!there) {
+    if (!fresh) return Status::error("the store has progress but no fixed settings: it is damaged");
+    std::string bytes;
+    Writer w(bytes);
+    for (const Fixed& f : fixed) w.bytes(f.value);
+    auto set = store_.new_write_set();
+    set->put(Family::kMeta, keys::kFixed, bytes);
+    return store_.write(*set, true);
+  }
+  Reader r(row);
+  for (const Fixed& f : fixed) {
+    const std::string_view stored = r.bytes();
+    if (stored == f.value) continue;
+    const bool secret = std::string_view(f.name) == "community.hash_key";
+    return Status::error(std::string(f.name) + " is " + (secret ? "another" : f.value) + ", but the store was made with " +
+                         (secret ? "a different one" : std::string(stored)) + ": change it back, or replay into a new folder");
+  }
+  return {};
+}
+
+Status Engine::put_on_config(bool fresh) {
+  const uint64_t hash = content_hash(config_.community);
+  auto& versions = control_.versions;
+  if (!versions.empty() && versions.back().hash == hash) return {};
+  ConfigVersion version;
+  version.number = static_cast<uint16_t>(versions.size());
+  version.hash = hash;
+  version.config = config_.community;
+  if (versions.size() >= UINT16_MAX) return Status::error("65,535 versions of the community's configuration are all that a store holds");
+  // The first tick that no earlier run can have seen open: everything up to the last one is committed, the rest is folded anew.
+  if (!fresh && progress_.begun) version.from_slot = progress_.tick.slot + 1;
+  auto set = store_.new_write_set();
+  set->put(Family::kControl, keys::number(control_.next++), encode(version));
+  versions.push_back(std::move(version));
+  return store_.write(*set, true);
+}
+
+Status Engine::restore(std::vector<IngestSource> sources) {
+  std::string row;
+  Status status;
+  const bool there = store_.get(Family::kMeta, keys::kProgress, row, status);
+  if (!status.ok()) return status;
+  if (there && !progress_.decode(row)) return Status::error("the store's progress cannot be read: it is damaged, or of a later version");
+  if (status = check_fixed(!there); !status.ok()) return status;
+  if (status = read_control(store_, control_); !status.ok()) return status;
+  if (status = put_on_config(!there); !status.ok()) return status;
+  versions_ = std::make_shared<std::vector<ConfigVersion>>(control_.versions);
+
+  committer_ = std::make_unique<Committer>(store_);
+  runner_ = std::make_unique<TickRunner>(options_.fold, operators_, hasher_, store_, *versions_, progress_, [this] { return settle(); });
+  set_ = store_.new_write_set();
+  runner_->set_write_set(set_.get());
+  for (const PartitionState& p : progress_.partitions) runner_->add_partition(p.id);
+  if (status = runner_->open(); !status.ok()) return status;
+
+  IngestOptions ingest;
+  ingest.limits.lateness_us = int64_t{config_.engine.lateness_ms} * 1000;
+  ingest.limits.skew_us = int64_t{config_.engine.skew_minutes} * kMinuteUs;
+  ingest.limits.window_us = int64_t{config_.community.window_days} * kDayUs;
+  ingest.limits.tick_records = options_.tick_records;
+  ingest.clock_us = options_.clock_us;
+  ingest.batch = config_.engine.batch;
+  ingest.wait_ms = options_.inline_ingest ? 0 : 5;
+  ingest.floors = options_.floors;
+  ingest.until_end = options_.until_end;
+  ingest.idle_us = int64_t{config_.engine.idle_ms} * 1000;
+  ingest.max_lag_us = int64_t{config_.engine.max_lag_ms} * 1000;
+  ingest.file_append_us = options_.file_append_us;
+  const TickId committed = progress_.begun ? progress_.tick : TickId{};
+  ingest_ = std::make_unique<Ingest>(ingest, hasher_, std::move(sources), control_, progress_.partitions, committed);
+  ingest_->set_next_due(runner_->next_due());
+  committed_at_ = now_us();
+  published_ = std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_, runner_->version(), 0);
+  return {};
+}
+
+void Engine::ingest_loop() {
+  for (;;) {
+    {
+      std::unique_lock lock(queue_mutex_);
+      const size_t most = size_t{config_.engine.pending_mb} << 20;
+      queue_changed_.wait(lock, [&] { return stop_ || (queue_bytes_ < most && queue_.size() < kQueueChunks); });
+    }
+    std::unique_ptr<Chunk> chunk;
+    bool done = stop_, waited = false;
+    Status status;
+    if (!done) status = ingest_->step(chunk, done, waited);
+    if (waited && !chunk && !done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!chunk && !done && status.ok()) continue;
+    const std::lock_guard lock(queue_mutex_);
+    if (chunk) {
+      queue_bytes_ += chunk->bytes, queue_records_ += chunk->records.size();
+      queue_.push_back(std::move(chunk));
+    }
+    ingest_done_ = done || !status.ok();
+    ingest_status_ = std::move(status);
+    queue_changed_.notify_all();
+    if (ingest_done_) return;
+  }
+}
+
+Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
+  chunk.reset();
+  done = false;
+  if (options_.inline_ingest) {
+    bool waited;
+    if (stop_) {
+      done = true;
+      return {};
+    }
+    return ingest_->step(chunk, done, waited);
+  }
+  std::unique_lock lock(queue_mutex_);
+  // Woken in time for the commit that is due when nothing comes.
+  queue_changed_.wait_for(lock, std::chrono::milliseconds(std::min<uint32_t>(config_.engine.commit_ms, 50)),
+                          [this] { return !queue_.empty() || ingest_done_; });
+  if (!queue_.empty()) {
+    chunk = std::move(queue_.front());
+    queue_.pop_front();
+    queue_bytes_ -= chunk->bytes, queue_records_ -= chunk->records.size();
+    behind_ = !queue_.empty() || !chunk->caught_up;
+    queue_changed_.notify_all();
+    return {};
+  }
+  behind_ = !ingest_->caught_up();
+  done = ingest_done_;
+  return ingest_status_;
+}
+
+Status Engine::run() {
+  if (!options_.inline_ingest) ingest_thread_ = std::thread([this] { ingest_loop(); });
+  Status status;
+  for (bool done = false; status.ok() && !done && !abandon_;) {
+    std::unique_ptr<Chunk> chunk;
+    status = next_chunk(chunk, done);
+    if (status.ok() && chunk) status = process(*chunk);
+    if (status.ok() && !abandon_) status = after_tick(!chunk);
+  }
+  stop_ = true;
+  queue_changed_.notify_all();
+  if (ingest_thread_.joinable()) ingest_thread_.join();
+  if (abandon_) return status;
+  if (status.ok() && anything_) {
+    status = settle();
+    if (status.ok()) status = commit();
+  }
+  const Status last = settle();
+  return status.ok() ? last : status;
+}
+
+Status Engine::process(Chunk& chunk) {
+  for (size_t i = 0; i < chunk.partitions.size(); ++i) {
+    runner_->add_partition(chunk.partitions[i]);
+    progress_.partitions.push_back({chunk.partitions[i], {}, chunk.append_us[i], {}});
+    anything_ = true;
+  }
+  for (const ControlRow& row : chunk.control) {
+    set_->put(Family::kControl, keys::number(row.number), row.value);
+    anything_ = true;
+  }
+  size_t fetched = 0;
+  Status status;
+  const auto advance = [&](TickId before) {
+    for (bool more = true; more && status.ok() && !abandon_;) {
+      const uint64_t ticks = progress_.ticks;
+      status = runner_->advance(before, more);
+      anything_ |= progress_.ticks != ticks;
+      if (status.ok() && more) status = after_tick(false);
+    }
+  };
+  for (const Chunk::Tick& tick : chunk.ticks) {
+    if (tick.begin >= fetched) {
+      const size_t end = std::min(chunk.records.size(), std::max<size_t>(fetched + kPrefetch, tick.end));
+      status = runner_->prefetch(std::span<Record* const>(chunk.records).subspan(tick.begin, end - tick.begin));
+      fetched = end;
+      if (!status.ok()) return status;
+    }
+    advance(tick.id);
+    if (!status.ok() || abandon_) return status;
+    anything_ = true;
+    status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
+    if (status.ok()) status = after_tick(false);
+    if (!status.ok() || abandon_) return status;
+  }
+  advance(chunk.closed_before);
+  if (!status.ok() || abandon_) return status;
+  for (size_t p = 0; p < chunk.restart.size(); ++p) {
+    if (progress_.partitions[p].at == chunk.restart[p]) continue;
+    progress_.partitions[p].at = std::move(chunk.restart[p]);
+    anything_ = true;
+  }
+  ingest_->set_next_due(runner_->next_due());
+  return {};
+}
+
+// Wall time decides when a commit is made, never what is in it.
+Status Engine::after_tick(bool idle) {
+  runner_->evict();
+  const bool asked = options_.commit_now && options_.commit_now();
+  if (!asked && !idle && ++ticks_since_look_ < 16) return {};
+  ticks_since_look_ = 0;
+  const size_t dirty = runner_->dirty_bytes();
+  const int64_t now = now_us();
+  const int64_t due_ms = behind_ ? config_.engine.commit_behind_ms : config_.engine.commit_ms;
+  Status status;
+  const bool busy = committer_->busy(status);
+  if (!status.ok()) return status;
+  if (!busy && landed_ != flight_) landed_ = flight_, runner_->committed(landed_);
+  if (now - figures_at_ >= 100'000 || now < figures_at_) {
+    figures_at_ = now;
+    const std::lock_guard lock(mutex_);
+    figures_.cache = runner_->figures();
+    figures_.dirty_bytes = dirty;
+    figures_.ticks = progress_.ticks;
+    figures_.outbox_pending = progress_.outbox_next - 1 - outbox_erased_;
+  }
+  if (!anything_) return {};
+  if (!asked && dirty < commit_bytes_ && now - committed_at_ < due_ms * 1000) return {};
+  if (busy) {
+    if (!asked && dirty < 2 * commit_bytes_) return {};  // the fold goes on, up to as much again
+    if (status = settle(); !status.ok()) return status;
+  }
+  return commit();
+}
+
+Status Engine::settle() {
+  Status status = committer_->settle();
+  if (status.ok() && landed_ != flight_) landed_ = flight_, runner_->committed(landed_);
+  return status;
+}
+
+Status Engine::commit() {
+  runner_->collect_accounts();
+  ++flight_;
+  runner_->write(*set_, flight_);
+  Committer::Job job;
+  if (progress_.folded != INT64_MIN) {
+    const int64_t now = progress_.folded * kSlotUs;
+    // By the hour of the last tick, so that what is left depends on ticks only.
+    const int64_t from = floor_div(now, kHourUs) * (kHourUs / kSlotUs) - kChangesUs / kSlotUs;
+    if (from > progress_.changes_from) {
+      for (const OutKind kind : kWatched)
+        set_->erase_range(Family::kViews, keys::change_slot(kind, INT64_MIN), keys::change_slot(kind, from));
+      progress_.changes_from = from;
+    }
+    const int64_t day = day_of(now) - (int64_t{config_.community.window_days} + 30 + 4);
+    if (day > progress_.ledger_from) {
+      job.ledger_from = keys::ledger_day(INT32_MIN), job.ledger_to = keys::ledger_day(day);
+      progress_.ledger_from = day;
+    }
+  }
+  if (const uint64_t through = outbox_delivered_.load(); through > outbox_erased_) {
+    set_->erase_range(Family::kOutbox, keys::number(0), keys::number(through + 1));
+    outbox_erased_ = through;
+  }
+  set_->put(Family::kMeta, keys::kProgress, progress_.encode());
+  job.set = std::move(set_);
+  job.publish = [this, progress = progress_, version = runner_->version(), number = flight_](std::shared_ptr<const Snapshot> snapshot) {
+    auto next = std::make_shared<const Published>(std::move(snapshot), operators_, versions_, progress, version, number);
+    const std::lock_guard lock(mutex_);
+    published_ = std::move(next);
+    published_changed_.notify_all();
+  };
+  committer_->start(std::move(job));
+  set_ = store_.new_write_set();
+  runner_->set_write_set(set_.get());
+  anything_ = false;
+  committed_at_ = now_us();
+  return {};
+}
+
+Status read_published(const Store& store, const OperatorSet& operators, std::shared_ptr<const Published>& out) {
+  std::string row;
+  Status status;
+  EngineProgress progress;
+  const bool there = store.get(Family::kMeta, keys::kProgress, row, status);
+  if (!status.ok()) return status;
+  if (there && !progress.decode(row)) return Status::error("the store's progress cannot be read: it is damaged, or of a later version");
+  ControlLog control;
+  if (status = read_control(store, control); !status.ok()) return status;
+  if (control.versions.empty()) return Status::error("the store is empty: nothing was ever replayed or served into it");
+  uint16_t version = 0;
+  for (const ConfigVersion& v : control.versions)
+    if (v.from_slot <= progress.folded) version = v.number;
+  out = std::make_shared<const Published>(store.snapshot(), operators,
+                                          std::make_shared<const std::vector<ConfigVersion>>(std::move(control.versions)),
+                                          std::move(progress), version, 0);
+  return {};
+}
+
+std::shared_ptr<const Published> Engine::published() const {
+  const std::lock_guard lock(mutex_);
+  return published_;
+}
+
+std::shared_ptr<const Published> Engine::wait_published(uint64_t number, int64_t timeout_us) const {
+  std::unique_lock lock(mutex_);
+  published_changed_.wait_for(lock, std::chrono::microseconds(timeout_us), [&] { return published_->number() > number; });
+  return published_;
+}
+
+EngineFigures Engine::figures() const {
+  EngineFigures out;
+  {
+    const std::lock_guard lock(mutex_);
+    out = figures_;
+  }
+  {
+    const std::lock_guard lock(queue_mutex_);
+    out.queue_bytes = queue_bytes_;
+    out.pending = queue_records_;
+  }
+  out.pending += ingest_->pending();
+  out.caught_up = ingest_->caught_up();
+  out.commit = committer_->figures();
+  out.partitions = ingest_->figures();
+  return out;
+}
+
+}  // namespace bellwether

@@ -1,0 +1,124 @@
+// The pipeline put together: sources -> ingest -> ticks -> commits -> what queries read.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pipeline/engine/commit.h"
+#include "pipeline/engine/fold.h"
+#include "pipeline/engine/ingest.h"
+#include "pipeline/engine/published.h"
+
+namespace bellwether {
+
+struct EngineOptions {
+  bool floors = true;        // idle and quiet floors by the clock; false: replay
+  bool until_end = false;    // live sources are read to where they ended at the start
+  bool outbox = false;       // keep out records for sinks until outbox_delivered()
+  int64_t file_append_us = -1;            // append time of files' records; -1: the clock at the start
+  std::function<int64_t()> clock_us;      // wall time; empty: the machine's
+  bool inline_ingest = false;             // no ingest thread: the caller of run() polls too
+  // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
+  uint32_t tick_records = kTickRecordsMax;
+  FoldOptions fold;                       // shards, threads, cache and outbox are set from the configuration
+  std::function<bool()> commit_now;
+};
+
+struct EngineFigures {
+  uint64_t ticks = 0;           // folded since the store was made
+  uint64_t pending = 0;         // records read that wait in open ticks or in the queue
+  size_t queue_bytes = 0, dirty_bytes = 0;
+  bool caught_up = false;
+  CommitFigures commit;
+  TickRunner::Figures cache;
+  std::vector<PartitionFigures> partitions;
+  uint64_t outbox_pending = 0;
+};
+
+// What a store holds, without an engine: for `dump` and tools beside nothing else. `operators` must outlive it.
+Status read_published(const Store& store, const OperatorSet& operators, std::shared_ptr<const Published>& out);
+
+class Engine {
+ public:
+  // Store and sources must outlive the engine. Fails where the store belongs to another configuration, or cannot be read. Partitions
+  // known now are read from where the store's last commit stands.
+  static Status open(const Config& config, const OperatorSet& operators, Store& store, std::vector<IngestSource> sources,
+                     const EngineOptions& options, std::unique_ptr<Engine>& out);
+  ~Engine();  // what is not committed is lost, as in a crash
+
+  // Works in the calling thread until files (or until_end) are through, stop() or a failure; then commits what is folded.
+  Status run();
+  // Any thread, and signal handlers: run() folds what is closed already, commits and returns.
+  void stop() { stop_.store(true); }
+  // As stop(), but nothing more is folded or committed.
+  void abandon() { abandon_.store(true), stop_.store(true); }
+
+  // Any thread.
+  std::shared_ptr<const Published> published() const;
+  // Waits until something newer than commit `number` is published, or the time is over; gives the newest then.
+  std::shared_ptr<const Published> wait_published(uint64_t number, int64_t timeout_us) const;
+  EngineFigures figures() const;
+  const Hasher& hasher() const { return hasher_; }
+  // Outbox rows up to and including this number have arrived where they should; the next commit erases them.
+  void outbox_delivered(uint64_t through) { outbox_delivered_.store(through); }
+
+ private:
+  Engine(const Config& config, const OperatorSet& operators, Store& store, const EngineOptions& options);
+  Status restore(std::vector<IngestSource> sources);
+  Status check_fixed(bool fresh);
+  Status put_on_config(bool fresh);
+  void ingest_loop();
+  Status next_chunk(std::unique_ptr<Chunk>& chunk, bool& done);
+  Status process(Chunk& chunk);
+  Status after_tick(bool idle);
+  Status commit();
+  Status settle();
+  int64_t now_us() const { return options_.clock_us(); }
+
+  Config config_;
+  const OperatorSet& operators_;
+  Store& store_;
+  EngineOptions options_;
+  Hasher hasher_;
+  EngineProgress progress_;
+  ControlLog control_;
+  std::shared_ptr<std::vector<ConfigVersion>> versions_;
+  std::unique_ptr<TickRunner> runner_;
+  std::unique_ptr<Ingest> ingest_;
+  std::unique_ptr<WriteSet> set_;
+  std::unique_ptr<Committer> committer_;
+  uint64_t flight_ = 0, landed_ = 0;  // numbers of commits
+  bool anything_ = false;             // to commit
+  int64_t committed_at_ = 0;
+  uint32_t ticks_since_look_ = 0;
+  size_t commit_bytes_ = 0;
+  bool behind_ = true;
+  uint64_t outbox_erased_ = 0;
+  std::vector<Record*> run_;
+
+  std::atomic<bool> stop_{false}, abandon_{false};
+  std::atomic<uint64_t> outbox_delivered_{0};
+  mutable std::mutex mutex_;
+  mutable std::condition_variable published_changed_;
+  std::shared_ptr<const Published> published_;
+  EngineFigures figures_;
+  int64_t figures_at_ = 0;
+
+  mutable std::mutex queue_mutex_;
+  std::condition_variable queue_changed_;
+  std::deque<std::unique_ptr<Chunk>> queue_;
+  size_t queue_bytes_ = 0, queue_records_ = 0;
+  bool ingest_done_ = false;
+  Status ingest_status_;
+  std::thread ingest_thread_;
+};
+
+}  // namespace bellwether

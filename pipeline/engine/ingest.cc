@@ -1,0 +1,331 @@
+#include "pipeline/engine/ingest.h"
+
+#include <algorithm>
+
+#include "pipeline/engine/check.h"
+#include "pipeline/engine/keys.h"
+
+namespace bellwether {
+namespace {
+
+constexpr int64_t kLookUs = 5'000;       // an empty partition is looked at again after so long while others are busy
+constexpr int64_t kFiguresUs = 100'000;
+
+// The last tick before `t`, or one that is not there but sorts so.
+TickId tick_before(TickId t) {
+  return t.sub > 0 ? TickId{t.slot, t.sub - 1} : TickId{t.slot - 1, UINT32_MAX};
+}
+
+}  // namespace
+
+Ingest::Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources, const ControlLog& control,
+               const std::vector<PartitionState>& known, TickId committed)
+    : options_(options),
+      sources_(std::move(sources)),
+      decoder_(hasher),
+      schedule_(options.limits, committed),
+      known_(known),
+      next_control_(control.next),
+      fresh_(known.empty()),
+      committed_(committed),
+      closed_(committed) {
+  for (const auto& [number, row] : control.floors) old_floors_[row.partition].emplace_back(number, row);
+}
+
+Status Ingest::refresh(bool first) {
+  for (size_t s = 0; s < sources_.size(); ++s) {
+    if (Status status = sources_[s].source->refresh(); !status.ok()) return status;
+    const auto& there = sources_[s].source->partitions();
+    for (size_t local = sources_[s].joined; local < there.size(); ++local)
+      if (Status status = join(s, local, first); !status.ok()) return status;
+    sources_[s].joined = there.size();
+  }
+  return {};
+}
+
+Status Ingest::join(size_t source, size_t local, bool first) {
+  Partition p;
+  p.source = source, p.local = local;
+  p.id = sources_[source].source->partitions()[local];
+  p.live = sources_[source].live;
+  const auto known = std::find_if(known_.begin(), known_.end(), [&](const PartitionState& k) { return k.id == p.id; });
+  const bool is_new = known == known_.end();
+  RestartPoint at;
+  if (is_new) {
+    p.number = static_cast<uint32_t>(known_.size());
+    p.append_us = p.live ? -1 : options_.file_append_us;
+    known_.push_back({p.id, at, p.append_us, {}});
+    joined_.push_back(p.id), joined_append_us_.push_back(p.append_us);
+  } else {
+    p.number = static_cast<uint32_t>(known - known_.begin());
+    p.append_us = known->append_us;
+    at = known->at;
+  }
+  p.next_offset = at.next_offset;
+  newest_us_ = std::max(newest_us_, at.newest_us);
+  newest_read_at_ = options_.clock_us();
+  const TickId open = schedule_.first_open();  // before it joins
+  const size_t index = schedule_.add_partition(at);
+  // Of the floors not after the next offset only the highest counts.
+  int64_t slot = INT64_MIN;
+  for (const auto& [number, row] : old_floors_[p.id]) {
+    if (row.from_offset <= at.next_offset) {
+      slot = std::max(slot, row.slot);
+    } else {
+      schedule_.add_floor(index, row.from_offset, row.slot);
+    }
+    p.floor = row, p.floor_number = number;
+  }
+  if (slot != INT64_MIN) schedule_.add_floor(index, at.next_offset, slot), p.floor_slot = slot;
+  old_floors_.erase(p.id);
+  partitions_.push_back(std::move(p));
+  // One that nobody knew must not open again what is closed; nor one that is found later than the others.
+  if ((is_new && !fresh_) || !first) {
+    const TickId least = std::max(open, closed_);
+    add_floor(partitions_.back(), index, least.slot == INT64_MIN ? INT64_MIN : least.slot + (least.sub > 0 || least == committed_ ? 1 : 0));
+  }
+  return sources_[source].source->start(local, at.next_offset == 0 ? -1 : at.next_offset);
+}
+
+int Ingest::pick(int64_t now) {
+  int busy = -1, empty = -1, overdue = -1;
+  for (int i = 0; i < static_cast<int>(partitions_.size()); ++i) {
+    const Partition& p = partitions_[i];
+    if (p.finished || !schedule_.may_poll(i)) continue;
+    if (p.empty_since < 0) {
+      if (busy < 0 || schedule_.low_slot(i) < schedule_.low_slot(busy)) busy = i;
+    } else {
+      if (empty < 0 || p.polled_at < partitions_[empty].polled_at) empty = i;
+    }
+  }
+  if (empty >= 0 && now - partitions_[empty].polled_at >= kLookUs) overdue = empty;
+  if (overdue >= 0) return overdue;
+  return busy >= 0 ? busy : empty;
+}
+
+Status Ingest::poll(Partition& p, size_t index, int64_t now) {
+  const bool was_empty = p.empty_since >= 0;
+  bool others_busy = false;
+  for (const Partition& q : partitions_) others_busy |= &q != &p && !q.finished && q.empty_since < 0;
+  int wait = 0;
+  if (was_empty && !others_busy && options_.wait_ms > 0)
+    wait = std::max(1, options_.wait_ms / static_cast<int>(partitions_.size()));
+  auto batch = std::make_shared<PollBatch>();
+  if (Status status = sources_[p.source].source->poll(p.local, options_.batch, wait, batch->raw); !status.ok()) return status;
+  p.polled_at = now;
+  p.at_end = batch->raw.at_end;
+  const size_t records = batch->raw.records.size();
+  if (records == 0) {
+    if (p.empty_since < 0) p.empty_since = now;
+  } else {
+    p.empty_since = -1;
+    p.idle = false;
+    batch->self = batch;
+    place(p, index, *batch);
+  }
+  int64_t next = std::max(p.next_offset, batch->raw.next_offset);
+  if (p.end_target >= 0) next = std::min(next, std::max(p.end_target, p.next_offset));
+  if (next > p.next_offset) p.next_offset = next, schedule_.passed(index, next);
+  if (batch->raw.ended) p.finished = true;
+  if (batch->open == 0) batch->self.reset();
+  return {};
+}
+
+void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
+  batch.records.resize(batch.raw.records.size());
+  size_t at = 0;
+  for (const RawRecord& raw : batch.raw.records) {
+    if (p.end_target >= 0 && raw.offset >= p.end_target) break;
+    Record& record = batch.records[at++];
+    p.next_offset = raw.offset + 1;
+    record.raw = raw.value;
+    record.offset = raw.offset;
+    record.partition = p.number;
+    record.batch = &batch;
+    record.reason = decoder_.decode(raw.value, batch.arena, record, &detail_);
+    Placed placed;
+    if (record.reason != Reason::kNone) {
+      placed = schedule_.place_dead(index, raw.offset);
+    } else {
+      placed = schedule_.place(index, raw.offset, record.time_us, raw.append_us >= 0 ? raw.append_us : p.append_us);
+      if (placed.placement == Placement::kFuture) {
+        record.reason = Reason::kFuture;
+        detail_ = "time is too far after the time at which the record was appended";
+      } else if (placed.placement == Placement::kExpired) {
+        record.reason = Reason::kExpired;
+        detail_ = "the day of the event has left the score window";
+      } else {
+        record.time_us = placed.trusted_us;
+        record.late = placed.placement == Placement::kLate;
+        if (record.time_us > newest_us_) newest_us_ = record.time_us, newest_read_at_ = p.polled_at;
+      }
+    }
+    if (placed.placement == Placement::kSkip) continue;  // committed before the restart
+    if (record.reason != Reason::kNone) {
+      batch.details.push_back(std::make_unique<std::string>(detail_));
+      record.detail = batch.details.back().get();
+    }
+    hold(record, placed.tick, batch);
+  }
+}
+
+void Ingest::hold(Record& record, TickId tick, PollBatch& batch) {
+  ++batch.open;
+  if (last_bucket_ == UINT32_MAX || tick != last_tick_) {
+    const auto [it, fresh] = open_.try_emplace(tick, 0);
+    if (fresh) {
+      if (free_buckets_.empty()) {
+        free_buckets_.push_back(static_cast<uint32_t>(buckets_.size()));
+        buckets_.emplace_back();
+      }
+      it->second = free_buckets_.back();
+      free_buckets_.pop_back();
+    }
+    last_tick_ = tick, last_bucket_ = it->second;
+  }
+  buckets_[last_bucket_].push_back(&record);
+  pending_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Ingest::add_floor(Partition& p, size_t index, int64_t slot) {
+  if (slot <= kFirstSlot || slot <= schedule_.low_slot(index)) return;
+  schedule_.add_floor(index, p.next_offset, slot);
+  if (p.floor_number == 0 || p.floor.from_offset != p.next_offset) {
+    p.floor_number = next_control_++;
+    p.floor = {p.id, p.next_offset, slot};
+  }
+  p.floor.slot = p.floor_slot = slot;
+  p.floor_changed = true;
+}
+
+bool Ingest::quiet_due(int64_t now, int64_t& slot) const {
+  for (const Partition& p : partitions_)
+    if (!p.finished && (p.empty_since < 0 || !p.at_end || now - p.empty_since < options_.quiet_us)) return false;
+  if (newest_us_ == INT64_MIN) {  // nothing but dead letters
+    slot = kFirstSlot + 1;
+    return !open_.empty();
+  }
+  slot = slot_of(newest_us_ + std::max<int64_t>(0, now - newest_read_at_) - options_.limits.lateness_us);
+  int64_t due = next_due_.load(std::memory_order_relaxed);
+  if (!open_.empty()) due = std::min(due, open_.begin()->first.slot);
+  return due < slot;
+}
+
+void Ingest::floors(int64_t now) {
+  if (partitions_.empty()) return;
+  int64_t lowest = INT64_MAX;
+  size_t active = 0, unfinished = 0;
+  for (size_t i = 0; i < partitions_.size(); ++i) {
+    Partition& p = partitions_[i];
+    if (p.live && options_.until_end && !p.finished) {
+      if (p.end_target < 0) p.end_target = sources_[p.source].source->end_offset(p.local);
+      p.finished = p.end_target >= 0 && p.next_offset >= p.end_target;
+    }
+    if (p.finished) continue;
+    ++unfinished;
+    const int64_t empty = p.empty_since < 0 ? -1 : now - p.empty_since;
+    if (options_.floors && !options_.until_end && p.live) {
+      const bool gone = options_.max_lag_us > 0 && !p.at_end && empty >= options_.max_lag_us;
+      p.idle = gone || (p.at_end && empty >= options_.idle_us);
+    }
+    if (p.idle) continue;
+    ++active;
+    lowest = std::min(lowest, schedule_.low_slot(i));
+  }
+  if (unfinished == 0) {
+    if (ended_) return;
+    ended_ = true;
+    const int64_t slot = newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs);
+    for (size_t i = 0; i < partitions_.size(); ++i) add_floor(partitions_[i], i, slot);
+    return;
+  }
+  if (active > 0 && active < partitions_.size()) {
+    for (size_t i = 0; i < partitions_.size(); ++i)
+      if (partitions_[i].finished || partitions_[i].idle) add_floor(partitions_[i], i, lowest);
+  }
+  int64_t slot;
+  if (options_.floors && !options_.until_end && quiet_due(now, slot))
+    for (size_t i = 0; i < partitions_.size(); ++i) add_floor(partitions_[i], i, slot);
+}
+
+std::unique_ptr<Chunk> Ingest::close() {
+  const TickId open = schedule_.first_open();
+  bool changed = !joined_.empty();
+  for (const Partition& p : partitions_) changed |= p.floor_changed;
+  if (open <= closed_ && !(ended_ && changed)) return nullptr;
+  auto chunk = std::make_unique<Chunk>();
+  ++chunk_number_;
+  closed_ = std::max(closed_, open);
+  chunk->closed_before = closed_;
+  auto it = open_.begin();
+  for (; it != open_.end() && it->first < closed_; ++it) {
+    auto& bucket = buckets_[it->second];
+    const auto begin = static_cast<uint32_t>(chunk->records.size());
+    for (Record* record : bucket) {
+      chunk->records.push_back(record);
+      chunk->bytes += sizeof(Record) + record->raw.size();
+      PollBatch& batch = *record->batch;
+      if (batch.chunk != chunk_number_) batch.chunk = chunk_number_, chunk->keep.push_back(batch.self);
+      if (--batch.open == 0) batch.self.reset();
+    }
+    chunk->ticks.push_back({it->first, begin, static_cast<uint32_t>(chunk->records.size())});
+    bucket.clear();
+    free_buckets_.push_back(it->second);
+  }
+  open_.erase(open_.begin(), it);
+  last_bucket_ = UINT32_MAX;
+  pending_.fetch_sub(chunk->records.size(), std::memory_order_relaxed);
+  for (size_t i = 0; i < partitions_.size(); ++i) {
+    Partition& p = partitions_[i];
+    if (closed_ == open && open.slot > INT64_MIN) known_[p.number].at = schedule_.restart_point(i, tick_before(open));
+    if (!p.floor_changed) continue;
+    p.floor_changed = false;
+    chunk->control.push_back({p.floor_number, encode(p.floor)});
+  }
+  for (const PartitionState& known : known_) chunk->restart.push_back(known.at);
+  chunk->partitions = std::move(joined_);
+  chunk->append_us = std::move(joined_append_us_);
+  joined_.clear(), joined_append_us_.clear();
+  chunk->caught_up = caught_up_.load(std::memory_order_relaxed);
+  return chunk;
+}
+
+Status Ingest::step(std::unique_ptr<Chunk>& chunk, bool& done, bool& waited) {
+  done = waited = false;
+  chunk.reset();
+  if (Status status = refresh(!started_); !status.ok()) return status;
+  started_ = true;
+  const int64_t now = options_.clock_us();
+  const int at = pick(now);
+  if (at >= 0) {
+    if (Status status = poll(partitions_[at], at, now); !status.ok()) return status;
+  }
+  waited = at < 0 || partitions_[at].empty_since >= 0;
+  bool caught_up = true;
+  for (const Partition& p : partitions_) caught_up &= p.finished || (p.empty_since >= 0 && p.at_end);
+  caught_up_.store(caught_up, std::memory_order_relaxed);
+  floors(now);
+  chunk = close();
+  done = ended_ || (sources_.empty() && partitions_.empty());
+  publish(now);
+  return {};
+}
+
+void Ingest::publish(int64_t now) {
+  if (now - figures_at_ < kFiguresUs && !ended_ && figures_.size() == partitions_.size()) return;
+  figures_at_ = now;
+  const std::lock_guard lock(figures_mutex_);
+  figures_.resize(partitions_.size());
+  for (size_t i = 0; i < partitions_.size(); ++i) {
+    const Partition& p = partitions_[i];
+    figures_[i] = {p.id,          p.next_offset, sources_[p.source].source->end_offset(p.local), schedule_.watermark_us(i),
+                   schedule_.newest_us(i), p.floor_slot, p.idle, p.finished, schedule_.held(i)};
+  }
+}
+
+std::vector<PartitionFigures> Ingest::figures() const {
+  const std::lock_guard lock(figures_mutex_);
+  return figures_;
+}
+
+}  // namespace bellwether

@@ -1,0 +1,127 @@
+// From sources to closed ticks: polls, decodes, places by the schedule, holds open ticks, writes floors. One thread; no clock of its
+// own. What it decides by the clock it writes down as control rows, so that a replay decides the same.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <absl/container/btree_map.h>
+
+#include "pipeline/decode/decoder.h"
+#include "pipeline/engine/control.h"
+#include "pipeline/engine/meta.h"
+#include "pipeline/engine/record.h"
+
+namespace bellwether {
+
+struct IngestSource {
+  Source* source = nullptr;
+  bool live = true;  // false: files, which end
+  size_t joined = 0;  // partitions known to ingest
+};
+
+struct IngestOptions {
+  ScheduleLimits limits;
+  std::function<int64_t()> clock_us;  // wall time, microseconds since 1970
+  uint32_t batch = 1024;              // records a poll
+  int wait_ms = 5;                    // how long a poll waits when there is nothing to read; 0 never
+  bool floors = true;                 // idle and quiet floors by the clock
+  bool until_end = false;             // live sources are read to where they ended at the start, then end like files
+  int64_t idle_us = 5 * kSecondUs, quiet_us = kSecondUs, max_lag_us = 0;
+  int64_t file_append_us = INT64_MAX;  // append time of records of files
+};
+
+// How a partition stands, for status and metrics.
+struct PartitionFigures {
+  PartitionId id;
+  int64_t next_offset = 0, end_offset = -1;
+  int64_t watermark_us = INT64_MIN, newest_us = INT64_MIN;
+  int64_t floor_slot = INT64_MIN;
+  bool idle = false, finished = false;
+  uint64_t held = 0;
+};
+
+class Ingest {
+ public:
+  // `known`: partitions of the store, by number in the engine; new ones get the numbers behind. `committed`: TickId{} for a new store.
+  Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources, const ControlLog& control,
+         const std::vector<PartitionState>& known, TickId committed);
+
+  // One poll and what follows from it. `chunk` is set when ticks closed. `done`: everything is read and closed (files, until_end).
+  // `waited`: there was nothing to do, and nothing was waited for.
+  Status step(std::unique_ptr<Chunk>& chunk, bool& done, bool& waited);
+
+  // The earliest slot in which something happens without a record; told by the fold, read by quiet floors.
+  void set_next_due(int64_t slot) { next_due_.store(slot, std::memory_order_relaxed); }
+  std::vector<PartitionFigures> figures() const;  // any thread; up to 100 ms old
+  uint64_t pending() const { return pending_.load(std::memory_order_relaxed); }  // records in open ticks
+  bool caught_up() const { return caught_up_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Partition {
+    size_t source = 0, local = 0;
+    uint32_t number = 0;  // in the engine
+    PartitionId id;
+    bool live = true;
+    int64_t append_us = -1;
+    int64_t next_offset = 0;
+    int64_t end_target = -1;     // until_end: not known yet
+    int64_t empty_since = -1;    // clock of the first empty poll in a row
+    int64_t polled_at = 0;
+    bool at_end = false, finished = false, idle = false;
+    int64_t floor_slot = INT64_MIN;
+    FloorRow floor;               // the newest control row
+    uint64_t floor_number = 0;    // 0: none
+    bool floor_changed = false;
+  };
+
+  Status refresh(bool first);
+  Status join(size_t source, size_t local, bool first);
+  int pick(int64_t now);
+  Status poll(Partition& p, size_t index, int64_t now);
+  void place(Partition& p, size_t index, PollBatch& batch);
+  void hold(Record& record, TickId tick, PollBatch& batch);
+  void floors(int64_t now);
+  void add_floor(Partition& p, size_t index, int64_t slot);
+  bool quiet_due(int64_t now, int64_t& slot) const;
+  std::unique_ptr<Chunk> close();
+  void publish(int64_t now);
+
+  IngestOptions options_;
+  std::vector<IngestSource> sources_;
+  Decoder decoder_;
+  Schedule schedule_;
+  std::vector<Partition> partitions_;  // as in the schedule
+  std::vector<PartitionState> known_;  // by number in the engine
+  std::map<PartitionId, std::vector<std::pair<uint64_t, FloorRow>>> old_floors_;  // of partitions not yet found
+  uint64_t next_control_;
+  bool fresh_;
+  TickId committed_, closed_;
+  int64_t newest_us_ = INT64_MIN, newest_read_at_ = 0;
+  bool ended_ = false, started_ = false;
+  uint64_t chunk_number_ = 0;
+
+  absl::btree_map<TickId, uint32_t> open_;       // bucket of each open tick
+  std::vector<std::vector<Record*>> buckets_;
+  std::vector<uint32_t> free_buckets_;
+  TickId last_tick_;
+  uint32_t last_bucket_ = UINT32_MAX;
+  std::vector<PartitionId> joined_;
+  std::vector<int64_t> joined_append_us_;
+  std::string detail_;
+
+  std::atomic<int64_t> next_due_{INT64_MAX};
+  std::atomic<uint64_t> pending_{0};
+  std::atomic<bool> caught_up_{false};
+  mutable std::mutex figures_mutex_;
+  std::vector<PartitionFigures> figures_;
+  int64_t figures_at_ = 0;
+};
+
+}  // namespace bellwether

@@ -1,0 +1,24 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "pipeline/program/program.h"
+#include "pipeline/tools/cli.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Bellwether finds a community's key users and the manipulation of their scores, live.", "bellwether");
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::help);
+  int exit_code = 0;
+  bellwether::add_serve_command(app, exit_code);
+  bellwether::add_replay_command(app, exit_code);
+  bellwether::add_dump_command(app, exit_code);
+  bellwether::dump_hook = bellwether::dump_folder;
+  bellwether::add_tool_commands(app, exit_code);
+  app.add_subcommand("version", "Print the version")->callback([] { std::cout << "bellwether " BELLWETHER_VERSION "\n"; });
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;  // --help is no mistake
+  }
+  return exit_code;
+}

@@ -1,0 +1,234 @@
+#include "pipeline/service/core.h"
+
+#include <google/protobuf/util/time_util.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <random>
+
+namespace bellwether {
+namespace {
+
+constexpr auto kLook = std::chrono::milliseconds(10);
+constexpr size_t kQueueMax = 4096;
+
+uint64_t random_number() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+size_t worker_threads() { return std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 16); }
+
+std::string positions_text(const std::vector<pb::Position>& positions) {
+  std::string text;
+  for (const pb::Position& p : positions)
+    text += (text.empty() ? "" : ", ") + p.topic() + "/" + std::to_string(p.partition()) + "@" + std::to_string(p.offset());
+  return text;
+}
+
+}  // namespace
+
+bool covers(const Published& at, const std::vector<pb::Position>& positions) {
+  return std::all_of(positions.begin(), positions.end(), [&](const pb::Position& p) {
+    return std::any_of(at.partitions().begin(), at.partitions().end(), [&](const PartitionState& s) {
+      return s.id.topic == p.topic() && s.id.number == p.partition() && s.at.next_offset > p.offset();
+    });
+  });
+}
+
+void set_as_of(const Published& at, pb::AsOf& out) {
+  if (at.tick().slot != INT64_MIN) {
+    out.mutable_tick()->set_slot(at.tick().slot);
+    out.mutable_tick()->set_sub_tick(at.tick().sub);
+    *out.mutable_watermark() = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp((at.tick().slot + 1) * kSlotUs);
+  }
+  std::vector<const PartitionState*> sorted;
+  for (const PartitionState& p : at.partitions()) sorted.push_back(&p);
+  std::sort(sorted.begin(), sorted.end(), [](const PartitionState* a, const PartitionState* b) { return a->id < b->id; });
+  for (const PartitionState* p : sorted) {
+    pb::Position* position = out.add_positions();
+    position->set_topic(p->id.topic);
+    position->set_partition(p->id.number);
+    position->set_offset(p->at.next_offset);
+  }
+}
+
+ServiceCore::ServiceCore(const Config& config, ServiceDeps deps, std::optional<Tokens> tokens)
+    : config_(config),
+      deps_(std::move(deps)),
+      tokens_(std::move(tokens)),
+      hasher_(config.community.hash_key),
+      process_(random_number()),
+      started_(std::chrono::system_clock::now()),
+      executor_(worker_threads(), kQueueMax),
+      thread_([this] { tick(); }) {}
+
+grpc::Status ServiceCore::admit(const grpc::ServerContextBase& context, Roles may, const char* method, Caller& out) const {
+  if (!tokens_) {  // loopback only
+    out = {"local", Role::kAdmin};
+    return grpc::Status::OK;
+  }
+  const auto& metadata = context.client_metadata();
+  const auto [begin, end] = metadata.equal_range("authorization");
+  if (begin == end)
+    return call_error(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_MISSING", "the call has no metadata authorization: Bearer TOKEN");
+  const std::string_view given(begin->second.data(), begin->second.size());
+  constexpr std::string_view kBearer = "Bearer ";
+  const Identity* who = nullptr;
+  if (std::next(begin) == end && given.size() > kBearer.size() &&
+      std::equal(kBearer.begin(), kBearer.end(), given.begin(), [](char a, char b) { return (a | 0x20) == (b | 0x20); }))
+    who = tokens_->find(given.substr(kBearer.size()));
+  if (who == nullptr) return call_error(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_UNKNOWN", "nobody bears this token");
+  out = {who->user, who->role};
+  if ((may & role_bit(who->role)) == 0) {
+    std::string roles;
+    for (const Role role : {Role::kMember, Role::kPlatform, Role::kModerator, Role::kAdmin})
+      if (may & role_bit(role)) roles += (roles.empty() ? "" : ", ") + std::string(role_name(role));
+    return call_error(grpc::StatusCode::PERMISSION_DENIED, "ROLE",
+                      std::string(method) + " is for " + roles + "; this token is a " + role_name(who->role) + "'s",
+                      {{"role", role_name(who->role)}, {"allowed", roles}});
+  }
+  return grpc::Status::OK;
+}
+
+SystemTime ServiceCore::deadline_of(const grpc::ServerContextBase& context) const {
+  const SystemTime given = context.deadline();
+  const SystemTime usual = std::chrono::system_clock::now() + std::chrono::milliseconds(config_.service.default_deadline_ms);
+  // "None" is a time in the far future.
+  return given > std::chrono::system_clock::now() + std::chrono::hours(24 * 365) ? usual : given;
+}
+
+std::shared_ptr<const Reading> ServiceCore::newest() {
+  auto published = deps_.published();
+  const std::lock_guard lock(mutex_);
+  if (newest_ == nullptr || newest_->at().number() < published->number())
+    newest_ = std::make_shared<const Reading>(std::move(published), counts_);
+  return newest_;
+}
+
+void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime deadline, std::function<bool()> cancelled,
+                               std::function<void(grpc::Status)> then) {
+  if (covers(newest()->at(), positions)) return then(grpc::Status::OK);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stopped_ && waiting_.size() < kQueueMax) {
+      waiting_.push_back({std::move(positions), deadline, std::move(cancelled), std::move(then)});
+      changed_.notify_all();
+      return;
+    }
+  }
+  then(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED", "more calls wait for a position than the service takes on", 200));
+}
+
+void ServiceCore::watch(const std::shared_ptr<Watcher>& watcher) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!stopped_ && !draining_.load()) {
+      watchers_.push_back(watcher);
+      return;
+    }
+  }
+  watcher->end();
+}
+
+void ServiceCore::tick() {
+  auto next_second = std::chrono::steady_clock::now();
+  uint64_t commits = 0;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, waiting_.empty() && watchers_.empty() ? 10 * kLook : kLook, [this] { return stopped_; });
+      if (stopped_) return;
+    }
+    const auto published = deps_.published();
+    const bool moved = published != nullptr && published->number() != seen_commit_;
+    if (moved) seen_commit_ = published->number();
+    const auto now = std::chrono::steady_clock::now();
+    const bool second = now >= next_second;
+    if (second) next_second = now + std::chrono::seconds(1);
+    tend(moved, second);
+    if (second) pinned_.expire();
+    if (deps_.metrics != nullptr && (moved || second)) {
+      deps_.metrics->queue("calls", executor_.queued());
+      if (moved && deps_.figures) {
+        const CommitFigures figures = deps_.figures().commit;
+        if (figures.commits != commits) deps_.metrics->commit(static_cast<double>(figures.last_us) / 1e6);
+        commits = figures.commits;
+      }
+    }
+  }
+}
+
+void ServiceCore::tend(bool moved, bool second) {
+  std::list<Waiting> ready;
+  std::vector<std::shared_ptr<Watcher>> wake;
+  std::shared_ptr<const Reading> held;  // an old reading is let go outside the lock
+  const auto published = deps_.published();
+  {
+    const std::lock_guard lock(mutex_);
+    if (newest_ != nullptr && newest_->at().number() < published->number()) held = std::exchange(newest_, nullptr);
+    const auto now = std::chrono::system_clock::now();
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      const auto next = std::next(it);
+      if (now >= it->deadline || it->cancelled() || covers(*published, it->positions)) ready.splice(ready.end(), waiting_, it);
+      it = next;
+    }
+    if (moved || second) {
+      std::erase_if(watchers_, [](const std::weak_ptr<Watcher>& w) { return w.expired(); });
+      for (const auto& watcher : watchers_)
+        if (auto alive = watcher.lock()) wake.push_back(std::move(alive));
+    }
+  }
+  for (Waiting& w : ready) {
+    if (covers(*published, w.positions)) {
+      w.then(grpc::Status::OK);
+    } else if (w.cancelled()) {
+      w.then(grpc::Status(grpc::StatusCode::CANCELLED, "the caller went away"));
+    } else {
+      w.then(call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "POSITION_NOT_REACHED",
+                              "not yet read and committed when the deadline passed: " + positions_text(w.positions), 1000));
+    }
+  }
+  for (const auto& watcher : wake) watcher->wake();
+}
+
+void ServiceCore::finished(const char* method, const Caller& caller, const grpc::Status& status,
+                           std::chrono::steady_clock::time_point begun) const {
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  const char* const code = code_name(status.error_code());
+  if (deps_.metrics != nullptr) deps_.metrics->call(method, code, seconds);
+  const bool ours = status.error_code() == grpc::StatusCode::INTERNAL || status.error_code() == grpc::StatusCode::UNKNOWN;
+  const char* const user = caller.user.empty() ? "-" : caller.user.c_str();
+  if (status.ok()) {
+    spdlog::info("call method={} user={} code={} ms={:.1f}", method, user, code, seconds * 1e3);
+  } else {
+    spdlog::log(ours ? spdlog::level::err : spdlog::level::info, "call method={} user={} code={} ms={:.1f} error=\"{}\"", method, user,
+                code, seconds * 1e3, status.error_message().substr(0, 300));
+  }
+}
+
+void ServiceCore::drain() {
+  draining_.store(true);
+  std::vector<std::weak_ptr<Watcher>> watchers;
+  {
+    const std::lock_guard lock(mutex_);
+    watchers.swap(watchers_);
+  }
+  for (const auto& watcher : watchers)
+    if (const auto alive = watcher.lock()) alive->end();
+}
+
+void ServiceCore::stop() {
+  std::list<Waiting> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    waiting.swap(waiting_);
+    changed_.notify_all();
+  }
+  for (Waiting& w : waiting) w.then(call_error(grpc::StatusCode::UNAVAILABLE, "STOPPING", "the service stops"));
+  if (thread_.joinable()) thread_.join();
+  executor_.stop();
+}
+
+}  // namespace bellwether

@@ -1,0 +1,187 @@
+// What all services share: who calls, what tick they read, waiting for a position, the threads that work, the request log.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "bellwether/v1/common.pb.h"
+#include "config/tokens.h"
+#include "pipeline/service/errors.h"
+#include "pipeline/service/executor.h"
+#include "pipeline/service/pages.h"
+#include "pipeline/service/service.h"
+
+namespace bellwether {
+
+namespace pb = bellwether::v1;
+
+struct Caller {
+  std::string user;
+  Role role = Role::kMember;
+  bool staff() const { return role == Role::kModerator || role == Role::kAdmin; }
+};
+
+// Sets of roles, for "who may".
+using Roles = uint8_t;
+constexpr Roles role_bit(Role role) { return static_cast<Roles>(1 << static_cast<uint8_t>(role)); }
+constexpr Roles kStaff = role_bit(Role::kModerator) | role_bit(Role::kAdmin);
+constexpr Roles kReaders = kStaff | role_bit(Role::kPlatform);
+constexpr Roles kEverybody = kReaders | role_bit(Role::kMember);
+
+using SystemTime = std::chrono::system_clock::time_point;
+
+// One call in hand.
+struct Call {
+  Caller caller;
+  SystemTime deadline;
+  std::function<bool()> cancelled;
+  std::shared_ptr<const Reading> reading;
+  // Whether to stop working: nobody waits any longer.
+  bool over() const { return cancelled() || std::chrono::system_clock::now() >= deadline; }
+};
+
+// Someone who wants to hear of each commit; see ServiceCore::watch.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  // A commit was published, or a second has passed. On the core's own thread: must be short.
+  virtual void wake() = 0;
+  // The service ends.
+  virtual void end() = 0;
+};
+
+class ServiceCore {
+ public:
+  ServiceCore(const Config& config, ServiceDeps deps, std::optional<Tokens> tokens);
+  ~ServiceCore() { stop(); }
+
+  const Config& config() const { return config_; }
+  const ServiceDeps& deps() const { return deps_; }
+  const Hasher& hasher() const { return hasher_; }
+  Executor& executor() { return executor_; }
+  PinnedReadings& pinned() { return pinned_; }
+  uint64_t process() const { return process_; }
+  SystemTime started() const { return started_; }
+
+  // Who calls, and whether they may. `method` is "KeyUsers.GetUser".
+  grpc::Status admit(const grpc::ServerContextBase& context, Roles may, const char* method, Caller& out) const;
+  SystemTime deadline_of(const grpc::ServerContextBase& context) const;
+  // The newest commit's reading; one object a commit.
+  std::shared_ptr<const Reading> newest();
+  // Calls `then` once all positions are in what is published, or with DEADLINE_EXCEEDED or CANCELLED.
+  void when_covered(std::vector<pb::Position> positions, SystemTime deadline, std::function<bool()> cancelled,
+                    std::function<void(grpc::Status)> then);
+  // Wakes the watcher at each commit until it is forgotten.
+  void watch(const std::shared_ptr<Watcher>& watcher);
+
+  // One line in the request log, one observation in the metrics.
+  void finished(const char* method, const Caller& caller, const grpc::Status& status,
+                std::chrono::steady_clock::time_point begun) const;
+
+  bool draining() const { return draining_.load(); }
+  void drain();  // watchers end; no new streams
+  void stop();
+
+ private:
+  struct Waiting {
+    std::vector<pb::Position> positions;
+    SystemTime deadline;
+    std::function<bool()> cancelled;
+    std::function<void(grpc::Status)> then;
+  };
+  void tick();
+  void tend(bool moved, bool second);
+
+  const Config config_;
+  const ServiceDeps deps_;
+  const std::optional<Tokens> tokens_;
+  const Hasher hasher_;
+  const uint64_t process_;
+  const SystemTime started_;
+  BoardCounts counts_;
+  PinnedReadings pinned_;
+  Executor executor_;
+  std::atomic<bool> draining_{false};
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<const Reading> newest_;
+  std::list<Waiting> waiting_;
+  std::vector<std::weak_ptr<Watcher>> watchers_;
+  bool stopped_ = false;
+  uint64_t seen_commit_ = 0;
+  std::thread thread_;
+};
+
+// Whether a Published has every record up to the positions.
+bool covers(const Published& at, const std::vector<pb::Position>& positions);
+void set_as_of(const Published& at, pb::AsOf& out);
+
+// Runs one unary call: admits, waits for min_position, works on the executor, logs. `work` gives the call's status.
+template <class Request, class Response, class Work>
+grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerContext* context, const char* method, Roles may,
+                                    const Request* request, Response* response, Work work) {
+  const auto begun = std::chrono::steady_clock::now();
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  auto call = std::make_shared<Call>();
+  const auto finish = [&core, reactor, method, begun, call](const grpc::Status& status) {
+    core.finished(method, call->caller, status, begun);
+    reactor->Finish(status);
+  };
+  if (grpc::Status admitted = core.admit(*context, may, method, call->caller); !admitted.ok()) {
+    finish(admitted);
+    return reactor;
+  }
+  call->deadline = core.deadline_of(*context);
+  call->cancelled = [context] { return context->IsCancelled(); };
+  auto run = [&core, call, request, response, work, finish] {
+    if (call->over()) return finish(call_error(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE", "the deadline passed before the call was worked on"));
+    call->reading = core.newest();
+    grpc::Status status = work(*call, *request, *response);
+    if (!status.ok()) response->Clear();
+    finish(status);
+  };
+  std::vector<pb::Position> positions;
+  if constexpr (requires { request->min_position(); }) {
+    FieldErrors wrong;
+    for (int i = 0; i < request->min_position_size(); ++i) {
+      const pb::Position& p = request->min_position(i);
+      const std::string field = "min_position[" + std::to_string(i) + "]";
+      if (p.topic().empty()) wrong.emplace_back(field + ".topic", "is empty");
+      if (p.partition() < 0) wrong.emplace_back(field + ".partition", "given " + std::to_string(p.partition()) + ", allowed: 0 or more");
+      if (p.offset() < 0) wrong.emplace_back(field + ".offset", "given " + std::to_string(p.offset()) + ", allowed: 0 or more");
+    }
+    if (request->min_position_size() > 1024) wrong.emplace_back("min_position", "more than 1024 positions");
+    if (!wrong.empty()) {
+      finish(bad_fields(wrong));
+      return reactor;
+    }
+    positions.assign(request->min_position().begin(), request->min_position().end());
+  }
+  const auto busy = [finish] {
+    finish(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED", "more calls wait than the service takes on", 200));
+  };
+  if (positions.empty()) {
+    if (!core.executor().post(run)) busy();
+    return reactor;
+  }
+  core.when_covered(std::move(positions), call->deadline, call->cancelled, [&core, run, finish, busy](grpc::Status status) {
+    if (!status.ok()) return finish(status);
+    if (!core.executor().resume(run)) busy();
+  });
+  return reactor;
+}
+
+}  // namespace bellwether

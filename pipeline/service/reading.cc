@@ -1,0 +1,249 @@
+#include "pipeline/service/reading.h"
+
+#include <algorithm>
+
+#include "operators/decay.h"
+#include "operators/referrals.h"
+#include "operators/reports.h"
+
+namespace bellwether {
+namespace {
+
+constexpr size_t kSortMax = 20'000;           // users of a cell that are sorted
+constexpr size_t kSortedPlacesMax = 200'000;  // kept a reading
+constexpr auto kCountedFor = std::chrono::seconds(10);
+constexpr auto kCheapCount = std::chrono::milliseconds(20);
+
+IndexId index_of(BoardNumber board) {
+  return board < kCapabilities ? IndexId::kCapabilityBoards : IndexId::kProfileBoards;
+}
+uint8_t plus_of(BoardNumber board) {
+  return static_cast<uint8_t>(board < kCapabilities ? board : board - kCapabilities);
+}
+uint8_t list_of(BoardNumber board) { return static_cast<uint8_t>(static_cast<uint8_t>(index_of(board)) + plus_of(board)); }
+
+void add_cell(CellTable& table, uint32_t cell, uint64_t count) {
+  if (table.cells.empty() || table.cells.back().cell != cell) table.cells.push_back({cell, table.total, 0});
+  table.cells.back().count += count, table.total += count;
+}
+
+// The sum over a later base block: a block is one halving.
+uint128 rebased(const Place& place, int64_t base) {
+  const int64_t by = base - place.base;
+  if (by <= 0) return place.sum;
+  return by >= 128 ? 0 : place.sum >> by;
+}
+
+}  // namespace
+
+std::pair<uint64_t, uint64_t> CellTable::at(uint32_t cell) const {
+  const auto it = std::lower_bound(cells.begin(), cells.end(), cell, [](const Cell& c, uint32_t v) { return c.cell > v; });
+  if (it == cells.end()) return {total, 0};
+  return {it->above, it->cell == cell ? it->count : 0};
+}
+
+std::shared_ptr<const CellTable> BoardCounts::of(const Published& at, BoardNumber board, Status& status) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto& [number, table] = tables_[board];
+    if (table != nullptr && (number == at.number() || (table->cost > kCheapCount &&
+                                                       std::chrono::steady_clock::now() - table->made < kCountedFor)))
+      return table;
+  }
+  auto table = std::make_shared<CellTable>();
+  table->made = std::chrono::steady_clock::now();
+  if (board == kOverallBoard) {  // counted by the engine itself
+    std::map<uint32_t, int64_t> counts;
+    status = at.counters(kCounterCells, counts);
+    for (auto it = counts.rbegin(); it != counts.rend(); ++it)
+      if (it->second > 0) add_cell(*table, it->first, static_cast<uint64_t>(it->second));
+  } else {
+    status = at.scan_index(index_of(board), plus_of(board), true, {}, [&](const IndexKey& row) {
+      add_cell(*table, static_cast<uint32_t>(row.order), 1);
+      return true;
+    });
+  }
+  table->cost = std::chrono::steady_clock::now() - table->made;
+  if (!status.ok()) return table;
+  const std::lock_guard lock(mutex_);
+  auto& kept = tables_[board];
+  if (kept.second == nullptr || kept.first < at.number()) kept = {at.number(), table};
+  return table;
+}
+
+std::shared_ptr<const CellTable> Reading::cells(BoardNumber board, Status& status) const {
+  return counts_.of(*at_, board, status);
+}
+
+Place Reading::place(const ScoresState& scores, uint64_t user, BoardNumber board) const {
+  const Sums sums = scores.book.sums(day_of(now_us()), community(), rules());
+  Place place;
+  place.cell = board < scores.cells.size() ? scores.cells[board] : 0;
+  place.sum = board < kCapabilities ? sums.s[board] : sums.profile(community().profiles[board - kCapabilities]);
+  place.base = sums.base, place.user = user;
+  return place;
+}
+
+Reading::Sorted Reading::sorted(BoardNumber board, uint32_t cell, Status& status) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = sorted_.find({board, cell}); it != sorted_.end()) return it->second;
+  }
+  auto places = std::make_shared<std::vector<Place>>();
+  status = at_->scan_index(index_of(board), plus_of(board), true, IndexKey{list_of(board), uint64_t{cell} + 1, {KeyKind{0}, 0}},
+                           [&](const IndexKey& row) {
+                             if (row.order != cell) return false;
+                             places->push_back({cell, 0, 0, row.key.hash});
+                             return places->size() <= kSortMax;
+                           });
+  if (!status.ok() || places->size() > kSortMax) return nullptr;
+  for (Place& p : *places) {
+    const auto state = at_->state(OperatorId::kScores, {KeyKind::kUser, p.user}, status);
+    if (!status.ok()) return nullptr;
+    if (state != nullptr) p = place(static_cast<const ScoresState&>(*state), p.user, board), p.cell = cell;
+  }
+  std::sort(places->begin(), places->end(),
+            [](const Place& a, const Place& b) { return a.sum != b.sum ? a.sum > b.sum : a.user > b.user; });
+  const std::lock_guard lock(mutex_);
+  if (sorted_places_ + places->size() > kSortedPlacesMax) sorted_.clear(), sorted_places_ = 0;
+  sorted_places_ += places->size();
+  return sorted_[{board, cell}] = std::move(places);
+}
+
+Rank Reading::rank(const ScoresState& scores, uint64_t user, BoardNumber board, Status& status) const {
+  if (board >= boards() || board >= scores.cells.size() || scores.cells[board] == 0) return {};
+  const uint32_t cell = scores.cells[board];
+  const std::shared_ptr<const CellTable> first = top(board, status);
+  if (!status.ok()) return {};
+  const auto [above, count] = first->at(cell);
+  if (above < kRanksExact && count > 0) {
+    const Sorted places = sorted(board, cell, status);
+    if (!status.ok()) return {};
+    if (places == nullptr) return {static_cast<uint32_t>(above + 1), false};
+    const auto it = std::find_if(places->begin(), places->end(), [&](const Place& p) { return p.user == user; });
+    const auto rank = static_cast<uint32_t>(above + static_cast<uint64_t>(it - places->begin()) + 1);
+    return {rank, rank <= kRanksExact};
+  }
+  const auto table = cells(board, status);
+  return {static_cast<uint32_t>(std::max<uint64_t>(table->at(cell).first, kRanksExact) + 1), false};
+}
+
+std::shared_ptr<const CellTable> Reading::top(BoardNumber board, Status& status) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = top_.find(board); it != top_.end()) return it->second;
+  }
+  auto table = std::make_shared<CellTable>();
+  status = at_->scan_index(index_of(board), plus_of(board), true, {}, [&](const IndexKey& row) {
+    const auto cell = static_cast<uint32_t>(row.order);
+    if (table->total >= kRanksExact && table->cells.back().cell != cell) return false;  // the last cell is whole
+    add_cell(*table, cell, 1);
+    return table->total < kRanksExact + kSortMax;
+  });
+  if (!status.ok()) return table;
+  const std::lock_guard lock(mutex_);
+  return top_[board] = table;
+}
+
+uint32_t Reading::percentile_permille(const ScoresState& scores, BoardNumber board, Status& status) const {
+  if (board >= boards() || board >= scores.cells.size() || scores.cells[board] == 0) return 0;
+  const auto table = cells(board, status);
+  if (table->total == 0) return 0;
+  const uint64_t above = table->at(scores.cells[board]).first;
+  return static_cast<uint32_t>((table->total - std::min(above, table->total)) * 1000 / table->total);
+}
+
+Status Reading::walk(BoardNumber board, bool best_first, const std::optional<Place>& after,
+                     const std::function<bool(const Place&, bool)>& visit) const {
+  Status status;
+  bool go_on = true;
+  std::optional<Place> behind = after;
+  std::optional<IndexKey> from;
+  if (after)
+    from = best_first ? IndexKey{list_of(board), uint64_t{after->cell} + 1, {KeyKind{0}, 0}}
+                      : IndexKey{list_of(board), uint64_t{after->cell} - 1, {KeyKind{0xff}, UINT64_MAX}};
+  while (go_on) {
+    // The next cell that holds anybody.
+    uint32_t cell = 0;
+    status = at_->scan_index(index_of(board), plus_of(board), best_first, from, [&](const IndexKey& row) {
+      cell = static_cast<uint32_t>(row.order);
+      return false;
+    });
+    if (!status.ok() || cell == 0) return status;
+    const bool resumed = behind && behind->cell == cell;
+    const Sorted places = sorted(board, cell, status);
+    if (!status.ok()) return status;
+    if (places != nullptr) {
+      const auto passed = [&](const Place& p) {
+        if (!resumed) return false;
+        const uint128 sum = rebased(*behind, p.base);
+        if (p.sum != sum) return best_first ? p.sum > sum : p.sum < sum;
+        return best_first ? p.user >= behind->user : p.user <= behind->user;
+      };
+      const size_t n = places->size();
+      for (size_t i = 0; i < n && go_on; ++i) {
+        const Place& p = best_first ? (*places)[i] : (*places)[n - 1 - i];
+        if (!passed(p)) go_on = visit(p, true);
+      }
+    } else {  // too many of one cell: as the list has them
+      std::optional<IndexKey> within = from;
+      if (resumed) within = IndexKey{list_of(board), cell, {KeyKind::kUser, behind->user}};
+      status = at_->scan_index(index_of(board), plus_of(board), best_first, within, [&](const IndexKey& row) {
+        if (row.order != cell) return false;
+        return go_on = visit({cell, 0, 0, row.key.hash}, false);
+      });
+      if (!status.ok()) return status;
+    }
+    behind.reset();
+    from = best_first ? IndexKey{list_of(board), cell, {KeyKind{0}, 0}}
+                      : IndexKey{list_of(board), cell, {KeyKind{0xff}, UINT64_MAX}};
+  }
+  return status;
+}
+
+const LikeBook* Lookup::likes(uint64_t user) {
+  if (const auto it = books_.find(user); it != books_.end()) return &it->second;
+  const PeopleState* people = this->people(user);
+  if (people == nullptr) return nullptr;
+  LikeBook book = people->book;
+  if (!book.loaded()) {
+    for (const LikeBook::Block& b : people->book.blocks())
+      book.add_block(at().block(OperatorId::kPeople, {KeyKind::kUser, user}, b.day, b.number, status_));
+    book.finish_loading();
+  }
+  return &books_.emplace(user, std::move(book)).first->second;
+}
+
+std::string Lookup::name(Key key) {
+  if (key.hash == 0) return {};
+  const auto [it, fresh] = names_.try_emplace(key);
+  if (!fresh) return it->second;
+  switch (key.kind) {
+    case KeyKind::kUser: {
+      if (const ScoresState* s = scores(key.hash); s != nullptr && !s->id.empty()) {
+        it->second = s->id;
+      } else if (const PeopleState* p = people(key.hash)) {
+        it->second = p->id;
+      }
+      break;
+    }
+    case KeyKind::kPost:
+      if (const PostsState* p = post(key.hash)) it->second = p->id;
+      break;
+    case KeyKind::kReferral:
+      if (const auto* r = find<ReferralsState>(OperatorId::kReferrals, key)) it->second = r->id;
+      break;
+    case KeyKind::kReport:
+      if (const auto* r = find<ReportsState>(OperatorId::kReports, key)) it->second = r->id;
+      break;
+    case KeyKind::kFlag:
+      if (const FlagsState* f = flag(key.hash)) it->second = f->id;
+      break;
+    case KeyKind::kEvent:
+    case KeyKind::kCommunity:
+      break;
+  }
+  return it->second;
+}
+
+}  // namespace bellwether
