@@ -57,9 +57,11 @@ std::optional<Burst> BurstState::on_like(int64_t time_us, bool suspect, Prob usu
     if (!config.enabled || !suspect || burst || count < config.likes_min) continue;
     if (count < s.reported + s.reported / 4 || count == s.reported) continue;
     if (uint64_t{suspects} * 1000 < uint64_t{count} * config.young_share_permille) continue;
+    if (uint64_t{suspects} * kProbOne < uint64_t{count} * usual * 2)
+      continue;  // where most are new, being new says nothing
     const uint64_t chi2 = s.chi2_milli();
     if (chi2 < config.chi2_min_milli) continue;
-    const Nats share = usual >= kProbOne ? 0 : binomial_llr(suspects, count, usual);
+    const Nats share = binomial_llr(suspects, count, usual);
     if (share < Limits::kShareMin) continue;
     s.reported = count;
     const int64_t tick = int64_t{std::max(hour, hour_) / hours} * hours;

@@ -1,7 +1,8 @@
-// D1: bursts, more likes on one key (an author, or a post) than its own history explains, by likers that are young or of one purpose
-// (operators/purpose.h: "suspects"). After MIDAS-F (Bhatia et al., 2022): a chi-square of the present against the past, at two
-// scales, where an anomalous present does not become the past. A post that goes viral among established members is a burst too, but
-// is not reported: the share of suspects decides, against what is usual in the community, where all may be new.
+// D1: bursts, more likes on one key (an author, or a post) than its own history explains, by likers that are young or
+// of one purpose (operators/purpose.h: "suspects"). After MIDAS-F (Bhatia et al., 2022): a chi-square of the present
+// against the past, at two scales, where an anomalous present does not become the past. A post that goes viral among
+// established members is a burst too, but is not reported: the share of suspects decides, against what is usual in the
+// community, where all may be new.
 #pragma once
 
 #include <array>
@@ -20,12 +21,12 @@ namespace bellwether {
 struct BurstLimits {
   static constexpr size_t kScales = 2;
   static constexpr std::array<uint32_t, kScales> kTickHours = {1, 24};
-  static constexpr uint32_t kReachTicks = 4;          // a window reaches back so many ticks; older likes weigh under 1/8
-  static constexpr uint32_t kHistoryTicks = 64;       // the history forgets beyond
+  static constexpr uint32_t kReachTicks = 4;     // a window reaches back so many ticks; older likes weigh under 1/8
+  static constexpr uint32_t kHistoryTicks = 64;  // the history forgets beyond
   static constexpr uint32_t kCountMax = (1 << 21) - 1;  // counts saturate
-  static constexpr Nats kShareMin = 12 * kNat;        // evidence that the share of suspects is not the usual one
-  static constexpr size_t kBytes = 48;                // of an encoded BurstState
-  static constexpr size_t kLikes = 128;               // likes that a BurstLikes holds, the newest
+  static constexpr Nats kShareMin = 12 * kNat;          // evidence that the share of suspects is not the usual one
+  static constexpr size_t kBytes = 48;                  // of an encoded BurstState
+  static constexpr size_t kLikes = 128;                 // likes that a BurstLikes holds, the newest
   static constexpr size_t kLikesBytes = 16 + kLikes * 34;
 };
 
@@ -44,9 +45,10 @@ struct Burst {
 // State of a key: at most kBytes encoded; counts saturate. O(1) a like.
 class BurstState {
  public:
-  // `suspect`: the liker is young or of one purpose. `usual`: the community's share of such likes of late (prob(suspects, likes); kProbOne
-  // turns reports off). Late likes count as now. A burst is reported when it first passes the configuration's bounds, and again each
-  // time it has grown by a quarter.
+  // `suspect`: the liker is young or of one purpose. `usual`: the community's share of such likes of late
+  // (prob(suspects, likes)); the burst's must be twice that, so above a half nothing is reported. Late likes count as
+  // now. A burst is reported when it first passes the configuration's bounds, and again each time it has grown by a
+  // quarter.
   std::optional<Burst> on_like(int64_t time_us, bool suspect, Prob usual, const BurstsConfig& config);
   void encode(std::string& out) const;
   static std::optional<BurstState> decode(std::string_view in);
@@ -54,11 +56,11 @@ class BurstState {
 
  private:
   struct Scale {
-    uint32_t count = 0, suspects = 0;          // of this tick
-    uint32_t carry = 0, carry_suspects = 0;    // of the ticks before, halved each tick
-    uint64_t history_q4 = 0;                   // likes of `ticks` past ticks, times 16
+    uint32_t count = 0, suspects = 0;        // of this tick
+    uint32_t carry = 0, carry_suspects = 0;  // of the ticks before, halved each tick
+    uint64_t history_q4 = 0;                 // likes of `ticks` past ticks, times 16
     uint32_t ticks = 0;
-    uint32_t reported = 0;                     // count at the last report of this burst
+    uint32_t reported = 0;  // count at the last report of this burst
     uint64_t expected_q4() const;
     uint64_t chi2_milli() const;
     void turn(uint64_t ticks, const BurstsConfig& config);
@@ -68,8 +70,8 @@ class BurstState {
   std::array<Scale, BurstLimits::kScales> scales_;
 };
 
-// The newest likes of suspects on a key, so that a report can name its evidence. Likes older than a window can reach are dropped; at
-// the bound the oldest leave.
+// The newest likes of suspects on a key, so that a report can name its evidence. Likes older than a window can reach
+// are dropped; at the bound the oldest leave.
 class BurstLikes {
  public:
   struct Like {

@@ -1,59 +1,36 @@
-// D1 at the author: a burst is more likes within the hour than the author's own history explains, most of them from
-// likers that are young (first seen days ago) or of one purpose (like a hand of authors and do nothing else), and far
-// more so than in the community.
-//
-//   expected e = likes an hour in the author's past, with a weak prior; bursts are kept out of it, and it fades over a
-//   month chi-square = (likes - e)^2 / e, in thousandths; integers throughout
-//
-// A post that goes around has the first, not the second; a community that is new itself has the second everywhere.
+// D1 at the author: counts the likes on their posts, and raises a flag when a burst of them by young or one-purpose
+// likers comes. The statistic is that of operators/bursts.h; the community's usual share of such likers is a sum over
+// the last days.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "operators/messages.h"
+#include "operators/bursts.h"
 #include "operators/operator.h"
 
 namespace bellwether {
 
-constexpr int64_t kBurstBucketUs = 30 * kMinuteUs;  // two of them are the hour looked at
-constexpr size_t kBurstLikesMax = 64;         // suspect likes held; the oldest leave first, all are told before they do
-constexpr int64_t kBurstGapUs = 6 * kHourUs;  // a burst so soon after the last one goes on with its flag
-constexpr uint32_t kBurstExcess = 3;          // the suspect share is so many times the community's of the last 7 days
+constexpr int64_t kBurstTailUs = kHourUs;  // suspect likes so long after a report belong to its burst
+constexpr uint32_t kBurstUntoldMax = 64;   // so many of them are told without waiting; no more than BurstLimits::kLikes
+constexpr int64_t kBurstUsualDays = 3;     // whole days before today over which the usual share is taken
+constexpr int64_t kBurstUsualLikes = 100;  // with fewer likes than that nobody knows what is usual
 
-// Bound: 64 likes of 33 bytes and the rest: 2.3 KB encoded; some 20 bytes outside of bursts.
+// Bound: BurstLimits::kBytes, kLikesBytes and some 60 bytes: 4.5 KB encoded; some 50 bytes for an author without
+// suspects.
 struct BurstsState final : State {
-  struct Bucket {
-    uint32_t likes = 0, suspects = 0;
-    bool burst = false;  // was part of one: no history
-  };
-  struct Like {
-    uint64_t liker = 0, post = 0;
-    int64_t time_us = 0;
-    uint64_t id_hash = 0;
-  };
-
-  int64_t bucket = INT64_MIN;  // number of now[0], by tick time
-  std::array<Bucket, 2> now;   // this half hour, the one before
-  uint64_t past_likes = 0, past_buckets = 0;
-  std::vector<Like> suspects;  // of the last hour, or of the burst; in fold order
-  // The burst that is on, or was last.
-  std::string flag;                  // empty: none yet
-  int64_t from_us = 0, last_us = 0;  // its first suspect like; the tick of its last one
-  uint32_t told = 0;                 // suspect likes told to the flag
-  uint32_t untold = 0;               // of the burst, held and not told yet
+  BurstState meter;
+  BurstLikes likes;         // the newest suspects'
+  std::string flag;         // of the burst that was reported last; empty: none
+  Burst last;               // as it was reported last
+  int64_t reported_us = 0;  // tick of that report
+  uint32_t untold = 0;      // suspect likes after it that its flag does not know yet
 
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
-  size_t memory() const override { return flag.capacity() + suspects.capacity() * sizeof(Like); }
+  size_t memory() const override { return likes.bytes() + flag.capacity(); }
 };
-
-// Chi-square, in thousandths, of `likes` within an hour after `past_likes` in `past_buckets` half hours; 0 where there
-// are fewer than expected.
-uint64_t burst_chi2_milli(uint64_t likes, uint64_t past_likes, uint64_t past_buckets);
 
 const Operator& bursts_operator();
 

@@ -7,8 +7,8 @@ namespace bellwether {
 namespace {
 
 constexpr int kTableBits = 10;
-constexpr uint64_t kLn2Q30 = 744261118;        // ln 2 * 2^30
-constexpr uint64_t kHalfLn2PiQ20 = 963577;     // ln(2 pi) / 2 * 2^20
+constexpr uint64_t kLn2Q30 = 744261118;     // ln 2 * 2^30
+constexpr uint64_t kHalfLn2PiQ20 = 963577;  // ln(2 pi) / 2 * 2^20
 
 // log2(1 + i / 2^10) * 2^30, by squaring: each square above 2 is one bit of the logarithm.
 constexpr std::array<uint32_t, (1 << kTableBits) + 1> make_table() {
@@ -54,9 +54,9 @@ const Factorials& factorials() {
 int64_t log2_q30(uint64_t x) {
   if (x < 2) return 0;
   const int exponent = 63 - std::countl_zero(x);
-  const uint64_t mantissa = x << (63 - exponent);                 // top bit set
-  const uint64_t index = mantissa << 1 >> (64 - kTableBits);      // the next 10 bits
-  const uint64_t rest = mantissa << (1 + kTableBits) >> 34;       // the next 30 bits
+  const uint64_t mantissa = x << (63 - exponent);             // top bit set
+  const uint64_t index = mantissa << 1 >> (64 - kTableBits);  // the next 10 bits
+  const uint64_t rest = mantissa << (1 + kTableBits) >> 34;   // the next 30 bits
   const uint64_t low = kLog2[index], high = kLog2[index + 1];
   return (static_cast<int64_t>(exponent) << 30) + static_cast<int64_t>(low + ((high - low) * rest >> 30));
 }
@@ -101,7 +101,9 @@ Nats binomial_llr(uint32_t x, uint32_t n, Prob p) {
   if (p >= kProbOne) p = kProbOne - 1;
   if ((static_cast<uint64_t>(x) << 30) <= static_cast<uint64_t>(n) * p) return 0;
   Nats gain = static_cast<Nats>(x) * ln_ratio(static_cast<uint64_t>(x) << 30, static_cast<uint64_t>(n) * p);
-  if (x < n) gain += static_cast<Nats>(n - x) * ln_ratio(static_cast<uint64_t>(n - x) << 30, static_cast<uint64_t>(n) * (kProbOne - p));
+  if (x < n)
+    gain += static_cast<Nats>(n - x) *
+            ln_ratio(static_cast<uint64_t>(n - x) << 30, static_cast<uint64_t>(n) * (kProbOne - p));
   return gain > 0 ? gain : 0;
 }
 

@@ -29,7 +29,7 @@ constexpr size_t kFlagDetailsMax = 32;  // further ones are left out
 constexpr int64_t kFlagKeptDays = 30;   // a row is kept the score window and so many days after its end
 constexpr int64_t kFlagCarriesDays =
     2;  // when its newest event is the window and so many days old, a flag ends by itself
-constexpr uint32_t kSettleRounds = 4;  // people -> posts -> scores, and one to spare
+constexpr uint32_t kSettleRounds = 10;  // people -> posts -> scores, and people may need several rounds to tell it all
 
 // How a flag stands; numbers as in schemas/bellwether/v1/flag.proto. kNone: verdicts came, but nobody has raised it
 // yet.

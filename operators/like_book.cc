@@ -46,7 +46,9 @@ ptrdiff_t LikeBook::standing(uint64_t target, LikeKind kind) const {
 }
 
 ptrdiff_t LikeBook::undo_ahead(uint64_t target, LikeKind kind, int64_t like_time_us) const {
-  const auto matches = [&](const LikeEntry& e) { return e.undo && !e.used && e.kind == kind && target_of(e) == target && e.time_us >= like_time_us; };
+  const auto matches = [&](const LikeEntry& e) {
+    return e.undo && !e.used && e.kind == kind && target_of(e) == target && e.time_us >= like_time_us && day_of(e.time_us) > expired_day_;
+  };
   if (indexed_) {
     const auto it = by_target_.find(target);
     if (it == by_target_.end()) return -1;
@@ -98,12 +100,14 @@ void LikeBook::link(size_t i, bool fresh) {
       if (matches(entries_[j])) return &entries_[j];
     return nullptr;
   };
+  // When it was folded, what had expired met nothing any more; after a reload more has expired, but what it met is known to be there.
+  const auto meets = [&](const LikeEntry& o) { return o.kind == e.kind && target_of(o) == target && (!fresh || day_of(o.time_us) > expired_day_); };
   LikeEntry* met = nullptr;
   if (e.undo) {
-    met = earlier([&](const LikeEntry& l) { return !l.undo && !l.undone && l.kind == e.kind && target_of(l) == target; });
+    met = earlier([&](const LikeEntry& l) { return !l.undo && !l.undone && meets(l); });
     if (met != nullptr) met->undone = true;
   } else {
-    met = earlier([&](const LikeEntry& u) { return u.undo && !u.used && u.kind == e.kind && target_of(u) == target && u.time_us >= e.time_us; });
+    met = earlier([&](const LikeEntry& u) { return u.undo && !u.used && u.time_us >= e.time_us && meets(u); });
     if (met != nullptr) met->used = true;
   }
   if (fresh) e.born = met != nullptr;
@@ -190,7 +194,7 @@ std::vector<size_t> LikeBook::pair(uint64_t author) const {
 int64_t LikeBook::oldest_unexpired_day() const {
   int64_t oldest = INT64_MAX;
   for (const LikeEntry& e : entries_)
-    if (counts_for_pair(e) && day_of(e.time_us) > expired_day_) oldest = std::min(oldest, day_of(e.time_us));
+    if (day_of(e.time_us) > expired_day_) oldest = std::min(oldest, day_of(e.time_us));
   return oldest;
 }
 

@@ -58,7 +58,7 @@ class LikeBook {
 
   // The standing like of this meaning, or -1. `target` is the post's hash, or the followed author's.
   ptrdiff_t standing(uint64_t target, LikeKind kind) const;
-  // An undo of this meaning, not used yet, that came before its like (time_us of the like at most the undo's), or -1.
+  // An undo of this meaning, not used yet nor expired, that came before its like (time_us of the like at most the undo's), or -1.
   ptrdiff_t undo_ahead(uint64_t target, LikeKind kind, int64_t like_time_us) const;
   bool has_id(uint64_t id_hash, int64_t since_slot) const;
   // Entries of that day of event time, undone likes and undoes too.
@@ -79,7 +79,7 @@ class LikeBook {
   // of the entry), at most `most`; call again while it gives `most`.
   struct Ended { uint64_t author; EventRef event; };
   std::vector<Ended> expire(int64_t day, size_t most, Key self);
-  int64_t oldest_unexpired_day() const;  // INT64_MAX: none
+  int64_t oldest_unexpired_day() const;  // of any entry; INT64_MAX: none
   void forget(int64_t day);              // drops entries of days < `day` from memory and directory, whole blocks at a time
 
   // Full blocks to write: gives the bytes of the oldest open entries once there are enough; the caller writes them under (day, number).

@@ -79,14 +79,15 @@ class People final : public OperatorOf<PeopleState> {
 
   void fold_key(PeopleState& s, Key key, std::span<const Item> items, Context& context) const override {
     if (!s.book.loaded()) load(s, context);
+    expire(s, key, context);  // first, so that what left the window is gone for whatever is folded in this tick
     for (const Item& item : items) {
       switch (item.kind) {
-        case Item::Kind::kTimer: break;  // expiry below
+        case Item::Kind::kTimer: break;  // expiry above
         case Item::Kind::kFact: context.outcome(fact(s, key, *item.fact, context)); break;
         case Item::Kind::kMessage: message(s, key, item, context); break;
       }
     }
-    expire(s, key, context);
+    wake(s, key, context);
     tell_some(s, key, items.size(), context);
     LikeBook::Block block;
     std::string bytes;
@@ -142,14 +143,17 @@ class People final : public OperatorOf<PeopleState> {
     e.rules = context.community_number(), e.kind = like.kind, e.post_kind = like.post_kind, e.undo = like.undo;
     const uint64_t target = like.kind == LikeKind::kFollow ? e.author : e.post;
     const ptrdiff_t standing = s.book.standing(target, e.kind);
-    if (like.undo ? standing < 0 && s.book.undo_ahead(target, e.kind, INT64_MIN) >= 0 : standing >= 0) return Outcome::kDuplicate;
+    if (like.undo ? standing < 0 && s.book.undo_ahead(target, e.kind, INT64_MIN) >= 0 : standing >= 0) {
+      s.seen.add(f.id_hash, e.slot);  // its id may not come again, whatever the body
+      return Outcome::kDuplicate;
+    }
     const bool own_post = e.author == key.hash;
     if (s.book.on_day(day_of(e.time_us)) >= kDayLikesMax) {  // counted, worth nothing
       s.seen.add(f.id_hash, e.slot);
       return Outcome::kApplied;
     }
     if (like.undo) {
-      if (standing < 0 || own_post) {
+      if (standing < 0) {
         s.book.append(e);
         return Outcome::kApplied;
       }
@@ -185,7 +189,6 @@ class People final : public OperatorOf<PeopleState> {
       count_rings(counts, context);
     }
     deliver(c, context);
-    wake(s, key, context);
     return Outcome::kApplied;
   }
 
@@ -229,7 +232,8 @@ class People final : public OperatorOf<PeopleState> {
     return w;
   }
 
-  // Tells the posts of one author's pair what is worth something else now. The first message carries the change of the liker.
+  // Tells the posts of one author's pair what is worth something else now. The first message carries the change of the liker, which
+  // never comes alone.
   static void tell(PeopleState& s, Key key, const Worths& before, Cause cause, uint64_t flag, int64_t now_us, const CommunityConfig& community) {
     if (before.entries.empty()) return;
     const uint64_t author = s.book.entries()[before.entries[0]].author;
@@ -259,11 +263,11 @@ class People final : public OperatorOf<PeopleState> {
       c.before = before.real[k], c.after = s.book.worth(before.entries[k]);
       c.cause = cause, c.flag = flag;
       c.liker_delta = static_cast<int8_t>(liker);
-      bool changed = c.before != c.after || c.liker_delta != 0;
+      bool changed = c.before != c.after;
       for (size_t f = 0; f < flags.size(); ++f) {
         const Worths::World* v = find(flags[f]);
         LikeChange::World w{flags[f], v != nullptr ? v->worth[k] : before.real[k], s.book.worth(before.entries[k], flags[f]), static_cast<int8_t>(likers[f])};
-        changed = changed || w.before != w.after || w.liker_delta != 0;
+        changed = changed || w.before != w.after;
         if (w.before != c.before || w.after != c.after || w.liker_delta != c.liker_delta) c.without.push_back(w);
       }
       if (!changed) continue;
@@ -356,7 +360,6 @@ class People final : public OperatorOf<PeopleState> {
       }
       s.book.forget(left - kPairUs / kDayUs - 2);
     }
-    wake(s, key, context);
   }
 
   static void count_rings(const RingCounts& c, Context& context) {

@@ -56,6 +56,8 @@ bool PostsState::decode(std::string_view bytes) {
     actions.push_back(a);
   }
   standing = static_cast<uint16_t>(r.varint());
+  for (size_t a = 0; a < done.size(); ++a)
+    if ((standing >> a & 1) != 0) done[a] = r.zigzag();
   if (!seen.read(r)) return false;
   for (uint32_t* n : {&likes, &shares, &dislikes, &views, &replies}) *n = static_cast<uint32_t>(r.varint());
   auto held = TargetLikers::decode(r.bytes());
@@ -83,6 +85,8 @@ void PostsState::encode(std::string& out) const {
   for (const Action& a : actions)
     w.u8(static_cast<uint8_t>(a.action)), w.u8(static_cast<uint8_t>(a.rule)), w.varint(a.rules), w.zigzag(a.time_us), w.fixed64(a.id_hash), w.fixed64(a.user);
   w.varint(standing);
+  for (size_t a = 0; a < done.size(); ++a)
+    if ((standing >> a & 1) != 0) w.zigzag(done[a]);
   seen.write(w);
   for (uint32_t n : {likes, shares, dislikes, views, replies}) w.varint(n);
   std::string held;
@@ -148,12 +152,15 @@ class Posts final : public OperatorOf<PostsState> {
     if (s.id.empty()) s.id = p.post.id;
     else if (s.id != p.post.id) return Outcome::kCollision;
     if (s.seen.test_and_add(f.id_hash, slot)) return Outcome::kDuplicate;
-    if (once(p.action) && (s.standing & bit(p.action)) != 0) return Outcome::kDuplicate;
+    const int64_t window = static_cast<int64_t>(context.community().window_days) * (kDayUs / kSlotUs);
+    int64_t& done = s.done[static_cast<size_t>(p.action)];
+    if (once(p.action) && (s.standing & bit(p.action)) != 0 && done + window >= slot) return Outcome::kDuplicate;
+    done = slot;
 
     const Ref author = p.author.present() ? p.author : p.action == PostAction::kPublished ? f.user : Ref{};
     if (s.author == 0 && author.present()) s.author = author.hash, s.author_id = author.id;
-    if (p.kind != PostKind::kUnspecified && p.kind != s.kind_as_of(INT64_MAX)) {
-      if (s.kinds.size() >= PostsState::kKindsMax) s.kinds.erase(s.kinds.begin() + 1);
+    // At the bound the last one stays: forgetting an older one would change what the likes of its time were worth.
+    if (p.kind != PostKind::kUnspecified && p.kind != s.kind_as_of(INT64_MAX) && s.kinds.size() < PostsState::kKindsMax) {
       // Told in a later part of a slot, it is in force from the next slot on: what a like was worth can be found again by its slot alone.
       s.kinds.push_back({slot + (context.tick().sub > 0 ? 1 : 0), p.kind});
     }
@@ -187,14 +194,15 @@ class Posts final : public OperatorOf<PostsState> {
   }
 
   static void published(PostsState& s, Key key, const Fact& f, const PostFact& p, PostKind kind, Context& context) {
-    if (s.published_us == 0) {
+    const bool again = s.published_us != 0;
+    if (!again) {
       s.published_us = f.time_us;
       context.count({kCounterPosts, 0}, 1);
     }
     s.removed = false;
     s.standing &= static_cast<uint16_t>(~bit(PostAction::kRemoved));
     if (kind == PostKind::kIdea) earn(s, key, f, PostAction::kPublished, RuleId::kIdeaPosted, context);
-    if (p.parent.present() || p.parent_author.present()) {
+    if (!again && (p.parent.present() || p.parent_author.present())) {  // a reply that is put back is no second one
       Reply r;
       r.event = {key, f.time_us, f.id_hash};
       r.by = {s.author_id, s.author}, r.parent_author = p.parent_author, r.parent = p.parent;

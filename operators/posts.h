@@ -2,6 +2,7 @@
 // A like comes here from its liker's home, already judged; the post says by which rule it earns and names the co-likers (D2).
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,7 @@ struct PostsState final : State {
   std::vector<std::string> topics;
   std::vector<Action> actions;
   uint16_t standing = 0;        // bit a: PostAction a has been done and not taken back
+  std::array<int64_t, 12> done{};  // of the standing ones: the slot in which it was done; past the window it may be said again
   Seen seen;
   uint32_t likes = 0, shares = 0, dislikes = 0, views = 0, replies = 0;
   TargetLikers likers;

@@ -82,7 +82,8 @@ class Reports final : public OperatorOf<ReportsState> {
     const bool decides = test.status == BetaTestStatus::kConfirmed || test.status == BetaTestStatus::kFixed ||
                          test.status == BetaTestStatus::kAdopted;
     std::erase_if(state.meanings, [&](const ReportsState::Meaning& m) {
-      return rejects ? m.status >= BetaTestStatus::kConfirmed : decides && m.status == BetaTestStatus::kRejected;
+      const bool rejected = m.status == BetaTestStatus::kRejected;
+      return rejects ? m.status >= BetaTestStatus::kConfirmed && !rejected : decides && rejected;
     });
     if (state.meanings.size() == kReportMeaningsMax) state.meanings.erase(state.meanings.begin());
     state.meanings.push_back(said);

@@ -11,9 +11,9 @@ using Limits = RingLimits;
 
 constexpr uint8_t kVersion = 1;
 constexpr uint32_t kNewestNamed = Limits::kNamed / 2;
-constexpr Nats kReportMin = kNat * 3 / 4;        // of one direction; half of what an edge needs
-constexpr uint16_t kReportStepQ4 = 4;            // a quarter of a nat more than last reported
-constexpr uint32_t kStrengthAgeS = 10 * 86400;   // a partner loses a point of strength for so long a silence
+constexpr Nats kReportMin = kNat * 3 / 4;       // of one direction; half of what an edge needs
+constexpr uint16_t kReportStepQ4 = 4;           // a quarter of a nat more than last reported
+constexpr uint32_t kStrengthAgeS = 10 * 86400;  // a partner loses a point of strength for so long a silence
 
 uint32_t seconds(int64_t time_us) {
   if (time_us <= 0) return 0;
@@ -78,7 +78,8 @@ std::optional<PairMessage> TargetLikers::on_like(uint64_t post, uint64_t author,
       for (const Held& h : recent_) name(h);
       for (const Held& h : lowest_) name(h);
     } else {
-      // Half are the newest, which is where a burst is; half are drawn by the pair's hash, so that the same pairs meet again.
+      // Half are the newest, which is where a burst is; half are drawn by the pair's hash, so that the same pairs meet
+      // again.
       std::array<std::pair<uint64_t, const Held*>, Limits::kRecent + Limits::kLowest> drawn;
       uint32_t n = 0;
       const size_t newest = std::min<size_t>(recent_.size(), kNewestNamed);
@@ -91,8 +92,9 @@ std::optional<PairMessage> TargetLikers::on_like(uint64_t post, uint64_t author,
       }
       for (const Held& h : lowest_) drawn[n++] = {mix_pair(seen.user, h.user), &h};
       const uint32_t more = std::min(n, Limits::kNamed - message->named);
-      std::nth_element(drawn.begin(), drawn.begin() + more, drawn.begin() + n,
-                       [](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : a.second->user < b.second->user; });
+      std::nth_element(drawn.begin(), drawn.begin() + more, drawn.begin() + n, [](const auto& a, const auto& b) {
+        return a.first != b.first ? a.first < b.first : a.second->user < b.second->user;
+      });
       for (uint32_t i = 0; i < more; ++i) name(*drawn[i].second);
     }
     // The receiver's result must not depend on how the selection above ordered them.
@@ -181,11 +183,12 @@ std::optional<EdgeReport> CoLikers::on_pairs(uint64_t user, const PairMessage& m
           for (uint32_t s = 0; s < Limits::kScales; ++s) points += p.now[s] + p.before[s];
           return (points << 8) - (age << 8) + p.now[kLast];
         };
-        const auto weakest = std::min_element(partners_.begin(), partners_.end(), [&](const Partner& a, const Partner& b) {
-          const int64_t x = strength(a), y = strength(b);
-          if (x != y) return x < y;
-          return a.mine_s != b.mine_s ? a.mine_s < b.mine_s : a.user < b.user;
-        });
+        const auto weakest =
+            std::min_element(partners_.begin(), partners_.end(), [&](const Partner& a, const Partner& b) {
+              const int64_t x = strength(a), y = strength(b);
+              if (x != y) return x < y;
+              return a.mine_s != b.mine_s ? a.mine_s < b.mine_s : a.user < b.user;
+            });
         // Close the gap of the one who leaves, up to the place of the one who comes.
         if (weakest < at) {
           std::move(weakest + 1, at, weakest);
@@ -207,7 +210,8 @@ std::optional<EdgeReport> CoLikers::on_pairs(uint64_t user, const PairMessage& m
     }
     if (all.likes == 0 || uint32_t{p.now[kLast]} + p.before[kLast] < 2) continue;
 
-    const uint64_t expected_q20 = static_cast<uint64_t>((static_cast<uint128>(exposure) * p.degree << kNatBits) / all.likes);
+    const uint64_t expected_q20 =
+        static_cast<uint64_t>((static_cast<uint128>(exposure) * p.degree << kNatBits) / all.likes);
     Nats llr = 0;
     for (uint32_t s = 0; s < Limits::kScales; ++s) {
       const uint32_t x = uint32_t{p.now[s]} + p.before[s];

@@ -1,20 +1,24 @@
 // D2: rings, accounts that like the same targets in lockstep. Four pure parts:
 //   TargetLikers  state of a post: who liked it of late; one message a like names up to 16 co-likers to the new liker
 //   CoLikers      state of a user: the 32 co-likers with most evidence; reports pairs that beat chance
-//   RingEvidence  state of the community: the reported pairs, bounded, and the community-wide figures
+//   RingEvidence  state of the community: the reported pairs, bounded; says when a look is due
 //   find_rings    the analysis: peel the graph of pairs, test the blocks left over against the like ledger
 // The way of a like (kind LIKE, applied, not one's own post; an undo only calls TargetLikers::on_undo):
 //   liker's home:  LikerSeen seen = colikers.on_like(user, time, &counts)           -> message to the post
-//   post:          optional<PairMessage> m = target.on_like(post, author, seen, &counts)  -> message to the liker, if any
-//   liker:         optional<EdgeReport> r = colikers.on_pairs(*m, figures, &counts) -> message to the community key, if any
-//   community:     evidence.on_report(*r)
-//   event hour's first tick, or urgent(): if (evidence.due(now)) input = evidence.take_input(now); if it is not empty, its figures
-//                  and pulse are filled in, it is stored, find_rings runs in the background, its findings come at a later tick
-// RingCounts are summed over the community by epoch of the tick's time, and the likes by RingPulse::bucket of it; the sums (RingFigures,
-// RingPulse) need not be of the very tick.
-// Pair evidence is a Poisson likelihood ratio of co-likes counted in episodes against exposure times the other's share of all likes.
-// Every number that decides is an integer or fixed point; nothing depends on the order of edges or of callbacks.
+//   post:          optional<PairMessage> m = target.on_like(post, author, seen, &counts)  -> message to the liker, if
+//   any liker:         optional<EdgeReport> r = colikers.on_pairs(*m, figures, &counts) -> message to the community
+//   key, if any community:     evidence.on_report(*r) event hour's first tick, or urgent(): if (evidence.due(now))
+//   input = evidence.take_input(now); if it is not empty, its figures
+//                  and pulse are filled in, it is stored, find_rings runs in the background, its findings come at a
+//                  later tick
+// RingCounts are summed over the community by epoch of the tick's time, and the likes by RingPulse::bucket of it; the
+// sums (RingFigures, RingPulse) need not be of the very tick. Pair evidence is a Poisson likelihood ratio of co-likes
+// counted in episodes against exposure times the other's share of all likes. Every number that decides is an integer or
+// fixed point; nothing depends on the order of edges or of callbacks.
 #pragma once
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/functional/function_ref.h>
 
 #include <array>
 #include <cstdint>
@@ -22,9 +26,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <absl/container/flat_hash_map.h>
-#include <absl/functional/function_ref.h>
 
 #include "config/config.h"
 #include "operators/codec.h"
@@ -34,28 +35,30 @@ namespace bellwether {
 
 // Bounds stand together. Times inside states are unsigned seconds since 1970 (earlier times count as 0).
 struct RingLimits {
-  static constexpr uint32_t kWindowS = 14 * 86400;         // how long a post remembers a liker
-  static constexpr uint32_t kRecent = 32, kLowest = 32;    // likers a post holds: the newest, and those of lowest hash
-  static constexpr uint32_t kNamed = 16;                   // co-likers a message names
-  static constexpr uint32_t kPartners = 32;                // co-likers a user holds; the weakest leaves first
-  static constexpr uint32_t kEpochS = 45 * 86400;          // evidence counts in the current and the previous epoch
-  static constexpr uint32_t kEpisodeS = 3600;              // a co-like so soon after the pair's last one does not count again
+  static constexpr uint32_t kWindowS = 14 * 86400;       // how long a post remembers a liker
+  static constexpr uint32_t kRecent = 32, kLowest = 32;  // likers a post holds: the newest, and those of lowest hash
+  static constexpr uint32_t kNamed = 16;                 // co-likers a message names
+  static constexpr uint32_t kPartners = 32;              // co-likers a user holds; the weakest leaves first
+  static constexpr uint32_t kEpochS = 45 * 86400;        // evidence counts in the current and the previous epoch
+  static constexpr uint32_t kEpisodeS = 3600;  // a co-like so soon after the pair's last one does not count again
   static constexpr uint32_t kScales = 3;
   static constexpr std::array<uint32_t, kScales> kScaleS = {600, 86400, 14 * 86400};
-  static constexpr uint32_t kEdges = 16384;                // pairs the community holds; the weakest leave first
-  static constexpr uint32_t kBlockS = 75 * 86400;          // how far back the block test looks
-  static constexpr uint32_t kBucketS = 600;                // the community's likes are counted by so much time
+  static constexpr uint32_t kEdges = 16384;        // pairs the community holds; the weakest leave first
+  static constexpr uint32_t kBlockS = 75 * 86400;  // how far back the block test looks
+  static constexpr uint32_t kBucketS = 600;        // the community's likes are counted by so much time
   static constexpr uint32_t kBuckets = kBlockS / kBucketS + 1;
-  static constexpr uint32_t kSeeds = 64;                   // users of one component the test starts from
-  static constexpr uint32_t kBlockLikes = 2048;            // likes of one user that the test reads, the newest
+  static constexpr uint32_t kSeeds = 64;         // users of one component the test starts from
+  static constexpr uint32_t kBlockLikes = 2048;  // likes of one user that the test reads, the newest
   static constexpr uint32_t kBlockRounds = 8;
   // A pair enters the graph above kEdgeMin; a user stays in it with so many partners and so much evidence above that.
   static constexpr Nats kEdgeMin = kNat * 3 / 2;
   static constexpr uint32_t kPartnersMin = 3;
   static constexpr Nats kUserMin = kNat * 6;
-  static constexpr Nats kStepMin = kNat * 24;              // new evidence of a user worth a look, at least
-  static constexpr uint32_t kEdgeLifeS = 2 * kEpochS;      // a pair not reported again so long is forgotten
-  static constexpr uint32_t kFreshUsers = 4, kSoonUsers = 12, kUrgentUsers = 256;
+  static constexpr Nats kStepMin = kNat * 24;          // new evidence of a user worth a look, at least
+  static constexpr uint32_t kEdgeLifeS = 2 * kEpochS;  // a pair not reported again so long is forgotten
+  static constexpr uint32_t kFreshUsers = 4;           // users with new evidence that are worth a look after kLookS,
+  static constexpr uint32_t kSoonUsers = 48;           // at the next hour,
+  static constexpr uint32_t kUrgentUsers = 256;        // at once
   static constexpr uint32_t kLookS = 86400;
   // Bytes encoded, at most.
   static constexpr size_t kTargetBytes = 16 + (kRecent + kLowest) * 17;
@@ -66,9 +69,10 @@ struct RingLimits {
 // What a fold adds to the community's sums; adding is exact and associative.
 struct RingCounts {
   uint64_t likes = 0;
-  uint64_t users = 0;                              // users with their first like of an epoch
-  uint64_t posts = 0;                              // posts with their first like
-  std::array<uint64_t, RingLimits::kScales> pairs{};  // co-likes by gap: <= 10 min, <= 1 d (the former too), <= 14 d (all)
+  uint64_t users = 0;  // users with their first like of an epoch
+  uint64_t posts = 0;  // posts with their first like
+  std::array<uint64_t, RingLimits::kScales>
+      pairs{};  // co-likes by gap: <= 10 min, <= 1 d (the former too), <= 14 d (all)
   void add(const RingCounts& other);
   bool empty() const { return likes == 0 && users == 0 && posts == 0 && pairs[2] == 0; }
   friend bool operator==(const RingCounts&, const RingCounts&) = default;
@@ -130,10 +134,10 @@ class TargetLikers {
   // `post` and `author` are echoed. Nothing if no earlier liker is held. A liker already held is only refreshed.
   std::optional<PairMessage> on_like(uint64_t post, uint64_t author, const LikerSeen& seen, RingCounts* counts);
   void on_undo(uint64_t user);
-  uint32_t likes() const { return likes_; }        // ever, undone ones too
-  uint32_t first_s() const { return first_s_; }    // time of the first like
-  bool idle(uint32_t now_s) const;                 // holds nobody any more: the state may go
-  size_t bytes() const;                            // memory held
+  uint32_t likes() const { return likes_; }      // ever, undone ones too
+  uint32_t first_s() const { return first_s_; }  // time of the first like
+  bool idle(uint32_t now_s) const;               // holds nobody any more: the state may go
+  size_t bytes() const;                          // memory held
   void encode(std::string& out) const;
   static std::optional<TargetLikers> decode(std::string_view in);
   friend bool operator==(const TargetLikers&, const TargetLikers&) = default;
@@ -155,7 +159,8 @@ class TargetLikers {
 class CoLikers {
  public:
   LikerSeen on_like(uint64_t user, int64_t time_us, RingCounts* counts);
-  std::optional<EdgeReport> on_pairs(uint64_t user, const PairMessage& message, const RingFigures& figures, RingCounts* counts);
+  std::optional<EdgeReport> on_pairs(uint64_t user, const PairMessage& message, const RingFigures& figures,
+                                     RingCounts* counts);
   uint32_t degree() const { return degree_[0] + degree_[1]; }
   size_t partners() const { return partners_.size(); }
   size_t bytes() const;  // memory held
@@ -166,16 +171,17 @@ class CoLikers {
  private:
   struct Partner {
     uint64_t user = 0;
-    uint32_t mine_s = 0, theirs_s = 0;   // times of the pair's last co-like
-    uint16_t degree = 0;                 // as last heard, saturating
-    uint16_t reported_q4 = 0;            // evidence last reported, nats times 16
-    std::array<uint8_t, RingLimits::kScales> now{}, before{};  // episodes by gap (cumulative), this epoch and the one before
+    uint32_t mine_s = 0, theirs_s = 0;  // times of the pair's last co-like
+    uint16_t degree = 0;                // as last heard, saturating
+    uint16_t reported_q4 = 0;           // evidence last reported, nats times 16
+    std::array<uint8_t, RingLimits::kScales> now{},
+        before{};  // episodes by gap (cumulative), this epoch and the one before
     friend bool operator==(const Partner&, const Partner&) = default;
   };
   void turn(uint32_t time_s);
   std::vector<Partner> partners_;
-  std::array<uint32_t, 2> degree_{};     // this epoch, the one before
-  std::array<uint32_t, 2> exposure_{};   // likers that were on the user's targets before them
+  std::array<uint32_t, 2> degree_{};    // this epoch, the one before
+  std::array<uint32_t, 2> exposure_{};  // likers that were on the user's targets before them
   uint32_t epoch_ = 0;
 };
 
@@ -183,16 +189,16 @@ class CoLikers {
 class RingPulse {
  public:
   void add(uint32_t time_s, uint64_t likes);
-  uint32_t first() const { return first_; }                        // number of the first bucket held
-  const std::vector<uint32_t>& likes() const { return likes_; }    // of each bucket from there on, up to the newest
+  uint32_t first() const { return first_; }                      // number of the first bucket held
+  const std::vector<uint32_t>& likes() const { return likes_; }  // of each bucket from there on, up to the newest
   static uint32_t bucket(uint32_t time_s) { return time_s / RingLimits::kBucketS; }
   void encode(Writer& w) const;
   bool decode(Reader& r);
   friend bool operator==(const RingPulse&, const RingPulse&) = default;
 
  private:
-  uint32_t first_ = 0;             // bucket number of likes_[0]
-  std::vector<uint32_t> likes_;    // at most kBuckets * 9 / 8
+  uint32_t first_ = 0;           // bucket number of likes_[0]
+  std::vector<uint32_t> likes_;  // at most kBuckets * 9 / 8
 };
 
 // What an analysis needs besides the ledger: the peeled graph of pairs around new evidence.
@@ -205,8 +211,8 @@ struct RingInput {
   int64_t as_of_us = 0;
   RingFigures figures;
   RingPulse pulse;
-  std::vector<Edge> edges;       // by (a, b)
-  std::vector<uint64_t> fresh;   // users whose evidence grew since the last analysis, ascending
+  std::vector<Edge> edges;      // by (a, b)
+  std::vector<uint64_t> fresh;  // users whose evidence grew since the last analysis, ascending
   bool empty() const { return edges.empty(); }
   void encode(std::string& out) const;
   static std::optional<RingInput> decode(std::string_view in);
@@ -216,13 +222,14 @@ struct RingInput {
 class RingEvidence {
  public:
   void on_report(const EdgeReport& report);
-  // Whether enough users' evidence grew since the last take_input to be worth a look: ask it at an event hour's first tick. O(1).
-  // A few users wait until a day has passed since the last look: each look is another chance for a false alarm.
+  // Whether enough users' evidence grew since the last take_input to be worth a look: ask it at an event hour's first
+  // tick. O(1). A few users wait until a day has passed since the last look: each look is another chance for a false
+  // alarm.
   bool due(int64_t now_us) const;
   // Whether so much grew that the hour need not be waited for.
   bool urgent() const;
-  // Drops what expired, peels, and gives the components that hold fresh users; they count as looked at. May be empty. The caller
-  // fills in `figures` and `pulse`.
+  // Drops what expired, peels, and gives the components that hold fresh users; they count as looked at. May be empty.
+  // The caller fills in `figures` and `pulse`.
   RingInput take_input(int64_t now_us);
   size_t edges() const { return edges_.size(); }
   void encode(std::string& out) const;
@@ -234,8 +241,8 @@ class RingEvidence {
     uint32_t time_s = 0;
   };
   struct User {
-    Nats sum = 0;       // of (llr - threshold) over strong edges
-    Nats seen = 0;      // the sum at the last look
+    Nats sum = 0;   // of (llr - threshold) over strong edges
+    Nats seen = 0;  // the sum at the last look
     uint32_t strong = 0;
     bool fresh = false;
   };
@@ -246,8 +253,8 @@ class RingEvidence {
   void shrink();
   absl::flat_hash_map<Pair, Edge> edges_;
   absl::flat_hash_map<uint64_t, User> users_;  // of the edges; made anew when decoded, but for `seen`
-  uint32_t fresh_ = 0;      // users whose `fresh` is set
-  uint32_t looked_s_ = 0;   // time of the last take_input
+  uint32_t fresh_ = 0;                         // users whose `fresh` is set
+  uint32_t looked_s_ = 0;                      // time of the last take_input
 };
 
 // One like, as the ledger knows it.
@@ -259,7 +266,8 @@ struct RingLike {
   friend auto operator<=>(const RingLike&, const RingLike&) = default;
 };
 
-// The like ledger as of the input's tick: applied likes that stand (not undone, kind LIKE, not of own posts), in any order.
+// The like ledger as of the input's tick: applied likes that stand (not undone, kind LIKE, not of own posts), in any
+// order.
 class LedgerView {
  public:
   virtual ~LedgerView() = default;
@@ -278,16 +286,18 @@ struct RingTarget {
 };
 
 struct RingFinding {
-  std::vector<uint64_t> members;     // ascending
-  std::vector<RingTarget> targets;   // ascending
-  int64_t score_milli = 0;           // nats x 1000 by which the block beats chance, after paying for its choice
-  uint32_t odds = 0;                 // members' odds of liking a target against those of others who like targets
-  uint32_t density_permille = 0;     // of member x target pairs that were liked in the target's window
-  uint32_t confidence_permille = 0;  // 1000 - 500 * 2^-((score - score_min) / 14 nats): 500 at the threshold, 750 at 14 nats above
-  std::vector<RingLike> evidence;    // every like of a member on a target, by (liker, post, …)
+  std::vector<uint64_t> members;    // ascending
+  std::vector<RingTarget> targets;  // ascending
+  int64_t score_milli = 0;          // nats x 1000 by which the block beats chance, after paying for its choice
+  uint32_t odds = 0;                // members' odds of liking a target against those of others who like targets
+  uint32_t density_permille = 0;    // of member x target pairs that were liked in the target's window
+  uint32_t confidence_permille =
+      0;  // 1000 - 500 * 2^-((score - score_min) / 14 nats): 500 at the threshold, 750 at 14 nats above
+  std::vector<RingLike> evidence;  // every like of a member on a target, by (liker, post, …)
 };
 
-// Blocks above the configured thresholds, by falling score; no two of them are the same ring (same_ring). Deterministic.
+// Blocks above the configured thresholds, by falling score; no two of them are the same ring (same_ring).
+// Deterministic.
 std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& ledger, const RingsConfig& config);
 
 // Whether two findings speak of one ring: at least half of the smaller one's members are in the other. Both ascending.

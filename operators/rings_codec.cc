@@ -69,7 +69,8 @@ void PairMessage::encode(std::string& out) const {
   Writer w(out);
   w.u8(kVersion);
   w.fixed64(post), w.fixed64(author), w.varint(time_s), w.varint(held), w.varint(named);
-  for (uint32_t i = 0; i < named; ++i) w.fixed64(likers[i].user), w.varint(likers[i].time_s), w.varint(likers[i].degree);
+  for (uint32_t i = 0; i < named; ++i)
+    w.fixed64(likers[i].user), w.varint(likers[i].time_s), w.varint(likers[i].degree);
 }
 std::optional<PairMessage> PairMessage::decode(std::string_view in) {
   Reader r(in);
@@ -126,7 +127,8 @@ std::optional<TargetLikers> TargetLikers::decode(std::string_view in) {
     list->reserve(*n);
     for (size_t i = 0; i < *n; ++i) {
       Held h{};
-      h.user = r.fixed64(), h.time_s = static_cast<uint32_t>(r.varint()) + t.first_s_, h.degree = static_cast<uint32_t>(r.varint());
+      h.user = r.fixed64(), h.time_s = static_cast<uint32_t>(r.varint()) + t.first_s_,
+      h.degree = static_cast<uint32_t>(r.varint());
       list->push_back(h);
     }
   }

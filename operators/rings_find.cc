@@ -1,6 +1,7 @@
-// The block test. For a set of members and each target: in the best window, were more of the target's likes by members than
-// members' share of likes on other posts in that window says? For each member: more of the targets than others who like targets?
-// Both steps alternate until the block stands still; its score pays for the choice of window, targets and members.
+// The block test. For a set of members and each target: in the best window, were more of the target's likes by members
+// than members' share of likes on other posts in that window says? For each member: more of the targets than others who
+// like targets? Both steps alternate until the block stands still; its score pays for the choice of window, targets and
+// members.
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
@@ -16,12 +17,13 @@ namespace {
 using Limits = RingLimits;
 
 constexpr std::array<Nats, 3> kLevels = {kNat * 4, kNat * 5 / 2, kNat * 3 / 2};
-constexpr uint64_t kPriorLikes = 4;      // how many co-likes the long-run share weighs within a window
-constexpr uint32_t kMembersOnTarget = 3; // below that a target is not looked at
-constexpr uint32_t kPostLikers = 8192;   // likers of one post that the test reads
-constexpr uint64_t kFirstTargets = 10;   // targets guessed before any is chosen
-constexpr uint32_t kTries = 8;           // blocks tried of one component
-constexpr size_t kPartShare = 4;         // targets go together if one of so many likers is common
+constexpr uint64_t kPriorLikes = 4;          // how many co-likes the long-run share weighs within a window
+constexpr uint32_t kMembersOnTarget = 3;     // below that a target is not looked at
+constexpr uint32_t kPostLikers = 8192;       // likers of one post that the test reads
+constexpr uint64_t kFirstTargets = 10;       // targets guessed before any is chosen
+constexpr uint32_t kTries = 8;               // blocks tried of one component
+constexpr size_t kPartShare = 4;             // targets go together if one of so many likers is common
+constexpr uint64_t kLeastShareOfMean = 400;  // permille of the members' mean hits that a member must have
 constexpr int64_t kSecond = 1'000'000;
 
 struct Seen {
@@ -48,8 +50,11 @@ class Book {
     std::sort(rows.begin(), rows.end(), [](const RingLike& a, const RingLike& b) {
       return std::tie(a.post, a.time_us, a.id_hash) < std::tie(b.post, b.time_us, b.id_hash);
     });
-    rows.erase(std::unique(rows.begin(), rows.end(), [](const RingLike& a, const RingLike& b) { return a.post == b.post; }), rows.end());
-    std::stable_sort(rows.begin(), rows.end(), [](const RingLike& a, const RingLike& b) { return a.time_us < b.time_us; });
+    rows.erase(
+        std::unique(rows.begin(), rows.end(), [](const RingLike& a, const RingLike& b) { return a.post == b.post; }),
+        rows.end());
+    std::stable_sort(rows.begin(), rows.end(),
+                     [](const RingLike& a, const RingLike& b) { return a.time_us < b.time_us; });
     if (rows.size() > Limits::kBlockLikes) rows.erase(rows.begin(), rows.end() - Limits::kBlockLikes);
     return rows;
   }
@@ -60,8 +65,10 @@ class Book {
     at->second = std::make_unique<std::vector<Seen>>();
     std::vector<Seen>& rows = *at->second;
     ledger_.likers_of(post, from_us_, to_us_, [&](uint64_t user, int64_t time_us) { rows.push_back({time_us, user}); });
-    std::sort(rows.begin(), rows.end(), [](const Seen& a, const Seen& b) { return std::tie(a.user, a.time_us) < std::tie(b.user, b.time_us); });
-    rows.erase(std::unique(rows.begin(), rows.end(), [](const Seen& a, const Seen& b) { return a.user == b.user; }), rows.end());
+    std::sort(rows.begin(), rows.end(),
+              [](const Seen& a, const Seen& b) { return std::tie(a.user, a.time_us) < std::tie(b.user, b.time_us); });
+    rows.erase(std::unique(rows.begin(), rows.end(), [](const Seen& a, const Seen& b) { return a.user == b.user; }),
+               rows.end());
     std::sort(rows.begin(), rows.end());
     if (rows.size() > kPostLikers) rows.erase(rows.begin(), rows.end() - kPostLikers);
     return rows;
@@ -81,7 +88,9 @@ constexpr int64_t kBucketUs = int64_t{Limits::kBucketS} * kSecond;
 struct Span {
   int64_t from_us, to_us;
 };
-Span span_of(int64_t from_us, int64_t to_us) { return {from_us / kBucketUs * kBucketUs, (to_us / kBucketUs + 1) * kBucketUs}; }
+Span span_of(int64_t from_us, int64_t to_us) {
+  return {from_us / kBucketUs * kBucketUs, (to_us / kBucketUs + 1) * kBucketUs};
+}
 
 uint64_t count(const std::vector<int64_t>& sorted_us, const Span& span) {
   return static_cast<uint64_t>(std::lower_bound(sorted_us.begin(), sorted_us.end(), span.to_us) -
@@ -107,7 +116,20 @@ struct Block {
   uint32_t odds = 0, density_permille = 0;
 };
 
-bool holds(const std::vector<uint64_t>& sorted, uint64_t x) { return std::binary_search(sorted.begin(), sorted.end(), x); }
+bool holds(const std::vector<uint64_t>& sorted, uint64_t x) {
+  return std::binary_search(sorted.begin(), sorted.end(), x);
+}
+
+// How many two ascending lists have in common.
+size_t common_of(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b) {
+  size_t common = 0;
+  for (auto x = a.begin(), y = b.begin(); x != a.end() && y != b.end();) {
+    if (*x == *y) ++common;
+    const bool step_x = *x <= *y, step_y = *y <= *x;
+    x += step_x, y += step_y;
+  }
+  return common;
+}
 
 // The community's likes between two times, in whole buckets.
 class Pulse {
@@ -127,9 +149,10 @@ class Pulse {
   std::vector<uint64_t> sums_;
 };
 
-// How likely the next like of a window is by a member, judged by what is outside the target. Two views, of which the larger counts:
-// of all likes in that time, members' share; of the likes next to a member's like (same post, within the scale, not a post of the
-// block), members' share. The one knows who is there, the other who likes the same things anyway.
+// How likely the next like of a window is by a member, judged by what is outside the target. Two views, of which the
+// larger counts: of all likes in that time, members' share; of the likes next to a member's like (same post, within the
+// scale, not a post of the block), members' share. The one knows who is there, the other who likes the same things
+// anyway.
 class Share {
  public:
   // `block_posts`: ascending, the targets chosen so far; their likes count on neither side.
@@ -183,21 +206,23 @@ class Share {
         sums_[i + 1][s].all += near[i].all[s];
       }
     }
-    for (uint32_t s = 0; s < Limits::kScales; ++s) overall_[s] = shrunk(sums_.back()[s].members, sums_.back()[s].all, plain_);
+    for (uint32_t s = 0; s < Limits::kScales; ++s)
+      overall_[s] = shrunk(sums_.back()[s].members, sums_.back()[s].all, plain_);
   }
 
   // `span` is the window in whole buckets, `on_post` and `members_on_post` the likes of the target within it.
   Prob in(const Span& span, uint32_t scale, uint64_t post, uint64_t on_post, uint64_t members_on_post) const {
     const bool of_block = holds(block_posts_, post);
     const uint64_t mine = count(rest_times_, span), all = pulse_.likes(span);
-    const uint64_t mine_there = of_block ? 0 : members_on_post, all_there = count(block_times_, span) + (of_block ? 0 : on_post);
+    const uint64_t mine_there = of_block ? 0 : members_on_post,
+                   all_there = count(block_times_, span) + (of_block ? 0 : on_post);
     const uint64_t others = mine - std::min(mine, mine_there);
     const Prob present = shrunk(others, std::max(all - std::min(all, all_there), others), plain_);
     if (sums_.empty()) return present;
     const auto low = std::lower_bound(near_times_.begin(), near_times_.end(), span.from_us) - near_times_.begin();
     const auto high = std::lower_bound(near_times_.begin(), near_times_.end(), span.to_us) - near_times_.begin();
-    const Prob alike = shrunk(sums_[high][scale].members - sums_[low][scale].members, sums_[high][scale].all - sums_[low][scale].all,
-                              overall_[scale]);
+    const Prob alike = shrunk(sums_[high][scale].members - sums_[low][scale].members,
+                              sums_[high][scale].all - sums_[low][scale].all, overall_[scale]);
     return std::max(present, alike);
   }
   uint64_t members_likes(const Span& span) const { return count(times_, span); }
@@ -225,8 +250,8 @@ class BlockTest {
     posts_ = std::max<uint64_t>(all.posts, 2);
   }
 
-  // The blocks that alternating from these members comes to. Two rings in one component are told apart, and what one block leaves
-  // over is tested again.
+  // The blocks that alternating from these members comes to. Two rings in one component are told apart, and what one
+  // block leaves over is tested again.
   std::vector<Block> run(const std::vector<uint64_t>& members) {
     std::vector<Block> blocks;
     std::vector<std::vector<uint64_t>> waiting = {members};
@@ -273,14 +298,23 @@ class BlockTest {
         if (within && holds(block.members, seen.user)) on[t].push_back(seen.user);
       }
       std::sort(on[t].begin(), on[t].end());
-      if (on[t].size() > on[seed].size()) seed = t;
+    }
+    // The target most like the others: the sum of squared Jaccard indices. A target that two rings share is half like
+    // each.
+    uint64_t best = 0;
+    for (size_t t = 0; t < on.size(); ++t) {
+      uint64_t sum = 0;
+      for (const std::vector<uint64_t>& users : on) {
+        const uint64_t common = common_of(users, on[t]),
+                       jaccard = common * 1000 / std::max<uint64_t>(users.size() + on[t].size() - common, 1);
+        sum += jaccard * jaccard;
+      }
+      if (sum > best) best = sum, seed = t;
     }
     absl::flat_hash_map<uint64_t, int> balance;  // targets of the first part less those of the other
     bool whole = true;
     for (const std::vector<uint64_t>& users : on) {
-      size_t common = 0;
-      for (const uint64_t user : users) common += holds(on[seed], user);
-      const bool first = common * kPartShare >= users.size();
+      const bool first = common_of(users, on[seed]) * kPartShare >= users.size();
       whole = whole && first;
       for (const uint64_t user : users) balance[user] += first ? 1 : -1;
     }
@@ -401,8 +435,8 @@ class BlockTest {
     return best;
   }
 
-  // What a user did on the targets of a block, within their windows, and what was to be expected: for each target their likes in
-  // the window (this one too) times its share of the non-members' likes then.
+  // What a user did on the targets of a block, within their windows, and what was to be expected: for each target their
+  // likes in the window (this one too) times its share of the non-members' likes then.
   struct Hits {
     uint32_t hits = 0;
     uint64_t expected_q20 = 0;
@@ -435,11 +469,17 @@ class BlockTest {
       }
     }
     const Nats choice = ln_ratio(std::max<uint64_t>(users_, block.members.size()), block.members.size()) + kNat;
-    std::vector<uint64_t> chosen;
+    std::vector<std::pair<uint64_t, uint32_t>> convinced;
+    uint64_t sum = 0;
     for (const auto& [user, hits] : all) {
       if (hits < 2) continue;
       const Hits h = hits_of(user, block);
-      if (poisson_llr(h.hits, h.expected_q20) > choice) chosen.push_back(user);
+      if (poisson_llr(h.hits, h.expected_q20) > choice) convinced.push_back({user, h.hits}), sum += h.hits;
+    }
+    // Who likes far less of the targets than the others do is a bystander.
+    std::vector<uint64_t> chosen;
+    for (const auto& [user, hits] : convinced) {
+      if (uint64_t{hits} * convinced.size() * 1000 >= sum * kLeastShareOfMean) chosen.push_back(user);
     }
     std::sort(chosen.begin(), chosen.end());
     return chosen;
@@ -462,7 +502,8 @@ class BlockTest {
     const uint64_t hit = 2 * hits + 1, missed = 2 * (cells - hits) + 1;
     const uint128 odds = static_cast<uint128>(hit) * (kProbOne - q) / (static_cast<uint128>(missed) * q);
     block.odds = static_cast<uint32_t>(std::min<uint128>(odds, UINT32_MAX));
-    // Both views must be convinced: the targets that their likes are by members, the members that their likes go to the targets.
+    // Both views must be convinced: the targets that their likes are by members, the members that their likes go to the
+    // targets.
     const Nats cost = ln_choose(users_, m) + ln_choose(posts_, n);
     block.score = std::min(by_target, by_member) - cost;
   }
@@ -492,8 +533,8 @@ RingFinding to_finding(const Block& block, Book& book, const RingsConfig& config
   return f;
 }
 
-// Whom the test starts from: the component, or of a large one the fresh users and those they have most evidence with. The test
-// itself finds the others of a ring, among the likers of its targets.
+// Whom the test starts from: the component, or of a large one the fresh users and those they have most evidence with.
+// The test itself finds the others of a ring, among the likers of its targets.
 std::vector<uint64_t> seeds_of(const RingComponent& component, const std::vector<uint64_t>& fresh) {
   if (component.users.size() <= Limits::kSeeds) return component.users;
   absl::flat_hash_map<uint64_t, Nats> sum;
@@ -511,10 +552,9 @@ std::vector<uint64_t> seeds_of(const RingComponent& component, const std::vector
 
 }  // namespace
 
-bool same_ring(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b) {
-  size_t common = 0;
-  for (const uint64_t user : a) common += holds(b, user);
-  return common != 0 && 2 * common >= std::min(a.size(), b.size());
+bool same_ring(const std::vector<uint64_t>& members_a, const std::vector<uint64_t>& members_b) {
+  const size_t common = common_of(members_a, members_b);
+  return common != 0 && 2 * common >= std::min(members_a.size(), members_b.size());
 }
 
 std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& ledger, const RingsConfig& config) {
@@ -536,7 +576,8 @@ std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& le
   });
   std::vector<RingFinding> distinct;
   for (RingFinding& f : found) {
-    if (std::none_of(distinct.begin(), distinct.end(), [&](const RingFinding& d) { return same_ring(d.members, f.members); })) {
+    if (std::none_of(distinct.begin(), distinct.end(),
+                     [&](const RingFinding& d) { return same_ring(d.members, f.members); })) {
       distinct.push_back(std::move(f));
     }
   }

@@ -1,33 +1,37 @@
 #include "operators/rings_graph.h"
 
+#include <absl/container/flat_hash_map.h>
+
 #include <algorithm>
 #include <numeric>
 
 namespace bellwether {
 
-std::vector<RingComponent> ring_components(const std::vector<RingInput::Edge>& edges, const std::vector<uint64_t>& fresh,
-                                           Nats threshold) {
+std::vector<RingComponent> ring_components(const std::vector<RingInput::Edge>& edges,
+                                           const std::vector<uint64_t>& fresh, Nats threshold) {
   std::vector<RingInput::Edge> kept;
-  std::vector<uint64_t> users;
   for (const RingInput::Edge& e : edges) {
-    if (e.llr <= threshold) continue;
-    kept.push_back(e);
-    users.push_back(e.a), users.push_back(e.b);
+    if (e.llr > threshold) kept.push_back(e);
   }
-  std::sort(users.begin(), users.end());
-  users.erase(std::unique(users.begin(), users.end()), users.end());
-  std::sort(kept.begin(), kept.end(), [](const auto& x, const auto& y) { return x.a != y.a ? x.a < y.a : x.b < y.b; });
+  const auto by_users = [](const auto& x, const auto& y) { return x.a != y.a ? x.a < y.a : x.b < y.b; };
+  if (!std::is_sorted(kept.begin(), kept.end(), by_users)) std::sort(kept.begin(), kept.end(), by_users);
 
-  // Adjacency in compressed rows: at[u] .. at[u + 1] are the edges of user u.
-  const auto number = [&](uint64_t u) {
-    return static_cast<uint32_t>(std::lower_bound(users.begin(), users.end(), u) - users.begin());
+  // Adjacency in compressed rows: at[u] .. at[u + 1] are the edges of user number u. Numbers are given in the order of
+  // the edges.
+  std::vector<uint64_t> users;
+  absl::flat_hash_map<uint64_t, uint32_t> numbers;
+  const auto number = [&](uint64_t user) {
+    const auto [found, fresh_user] = numbers.try_emplace(user, static_cast<uint32_t>(users.size()));
+    if (fresh_user) users.push_back(user);
+    return found->second;
   };
   std::vector<std::pair<uint32_t, uint32_t>> ends(kept.size());
-  std::vector<uint32_t> at(users.size() + 1, 0);
   for (size_t i = 0; i < kept.size(); ++i) {
-    ends[i] = {number(kept[i].a), number(kept[i].b)};
-    ++at[ends[i].first + 1], ++at[ends[i].second + 1];
+    const uint32_t a = number(kept[i].a);
+    ends[i] = {a, number(kept[i].b)};
   }
+  std::vector<uint32_t> at(users.size() + 1, 0);
+  for (const auto& [a, b] : ends) ++at[a + 1], ++at[b + 1];
   std::partial_sum(at.begin(), at.end(), at.begin());
   std::vector<uint32_t> row(2 * kept.size()), fill(at.begin(), at.end() - 1);
   std::vector<Nats> sum(users.size(), 0);
@@ -89,6 +93,8 @@ std::vector<RingComponent> ring_components(const std::vector<RingInput::Edge>& e
     return std::none_of(c.users.begin(), c.users.end(),
                         [&](uint64_t u) { return std::binary_search(fresh.begin(), fresh.end(), u); });
   });
+  std::sort(components.begin(), components.end(),
+            [](const auto& x, const auto& y) { return x.users.front() < y.users.front(); });
   return components;
 }
 

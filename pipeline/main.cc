@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "pipeline/program/program.h"
+#include "pipeline/service/ctl.h"
 #include "pipeline/tools/cli.h"
 
 int main(int argc, char** argv) {
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   bellwether::add_dump_command(app, exit_code);
   bellwether::dump_hook = bellwether::dump_folder;
   bellwether::add_tool_commands(app, exit_code);
+  bellwether::add_ctl_commands(app, exit_code);
   app.add_subcommand("version", "Print the version")->callback([] { std::cout << "bellwether " BELLWETHER_VERSION "\n"; });
   try {
     app.parse(argc, argv);

@@ -157,8 +157,8 @@ void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
       } else {
         record.time_us = placed.trusted_us;
         record.late = placed.placement == Placement::kLate;
-        if (record.time_us > newest_us_) newest_us_ = record.time_us, newest_read_at_ = p.polled_at;
       }
+      if (schedule_.newest_us(index) > newest_us_) newest_us_ = schedule_.newest_us(index), newest_read_at_ = p.polled_at;
     }
     if (placed.placement == Placement::kSkip) continue;  // committed before the restart
     if (record.reason != Reason::kNone) {

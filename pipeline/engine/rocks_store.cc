@@ -35,7 +35,8 @@ constexpr std::string_view kFormat = "bellwether-store 1";
 constexpr std::array<const char*, kFamilies> kFamilyNames = {"state", "ledger",  "views", "outbox",
                                                              "meta",  "control", "timers"};
 
-rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+// RocksDB asserts that there are bytes, even where there are none.
+rocksdb::Slice slice(std::string_view text) { return {text.data() == nullptr ? "" : text.data(), text.size()}; }
 std::string_view view(const rocksdb::Slice& text) { return {text.data(), text.size()}; }
 
 // What went wrong, where, and what somebody can do about it.

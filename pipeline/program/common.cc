@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -20,6 +21,28 @@ void on_signal(int) {
   if (signals.fetch_add(1) > 0) std::_Exit(1);
   if (Engine* engine = stopping.load()) engine->stop();
 }
+
+// The text of a log line, which may hold what strangers wrote: no line ends, and for JSON no bare quotes.
+class EscapedText final : public spdlog::custom_flag_formatter {
+ public:
+  explicit EscapedText(bool json) : json_(json) {}
+  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+    static constexpr char kDigits[] = "0123456789abcdef";
+    for (const char c : message.payload) {
+      const auto b = static_cast<unsigned char>(c);
+      if (b < 0x20 || b == 0x7f) {
+        for (const char e : {'\\', 'u', '0', '0', kDigits[b >> 4], kDigits[b & 15]}) out.push_back(e);
+      } else {
+        if (json_ && (c == '"' || c == '\\')) out.push_back('\\');
+        out.push_back(c);
+      }
+    }
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override { return std::make_unique<EscapedText>(json_); }
+
+ private:
+  const bool json_;
+};
 
 }  // namespace
 
@@ -48,10 +71,11 @@ void set_up_logging(const LoggingConfig& config) {
   if (logger == nullptr) logger = spdlog::stderr_color_mt("bellwether");
   spdlog::set_default_logger(logger);
   spdlog::set_level(spdlog::level::from_str(config.level));
-  // JSON: the text stands between quotes as it is, so what is logged must not contain any (see log lines).
-  spdlog::set_pattern(config.format == "json" ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","text":"%v"})"
-                                               : "%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v",
-                      spdlog::pattern_time_type::utc);
+  const bool json = config.format == "json";
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+  formatter->add_flag<EscapedText>('*', json);
+  formatter->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","text":"%*"})" : "%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %*");
+  spdlog::set_formatter(std::move(formatter));
 }
 
 int failed(std::string_view text) {

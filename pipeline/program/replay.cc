@@ -64,7 +64,7 @@ int replay(const ReplayOptions& options) {
     std::atomic<bool> done{false};
     std::thread bar([&] {
       if (!stderr_is_terminal()) return;
-      Progress progress("replay", files->bytes_total() > 0 ? static_cast<uint64_t>(files->bytes_total()) : 0);
+      ProgressBar progress("replay", files->bytes_total() > 0 ? static_cast<uint64_t>(files->bytes_total()) : 0);
       while (!done) {
         const uint64_t events = engine->published()->account().consumed - consumed_before;
         const auto bytes = static_cast<uint64_t>(files->bytes_read());

@@ -5,7 +5,10 @@
 #include <spdlog/spdlog.h>
 
 #include "pipeline/program/program.h"
+#include "pipeline/service/outbox.h"
+#include "pipeline/service/service.h"
 #include "pipeline/sources/embedded_log.h"
+#include "pipeline/sources/kafka_sink.h"
 #include "pipeline/sources/kafka_source.h"
 
 namespace bellwether {
@@ -23,6 +26,7 @@ struct Inputs {
   std::unique_ptr<Source> log_reader;
   std::unique_ptr<KafkaSource> kafka;
   std::vector<IngestSource> sources;
+  std::atomic<Metrics*> metrics{nullptr};  // hears the statistics of Kafka once there are metrics
 };
 
 void log_kafka(KafkaLevel level, std::string_view text) {
@@ -36,6 +40,9 @@ Status open_inputs(const Config& config, Inputs& out) {
   if (!config.kafka.brokers.empty()) {
     KafkaHooks hooks;
     hooks.log = log_kafka;
+    hooks.statistics = [&out](std::string_view json) {
+      if (Metrics* metrics = out.metrics.load()) metrics->kafka_statistics(json);
+    };
     if (Status status = KafkaSource::open(config.kafka, hooks, out.kafka); !status.ok()) return status;
     out.sources.push_back({out.kafka.get(), true});
   } else if (config.log.enabled) {
@@ -69,6 +76,81 @@ void follow_commits(const Engine& engine, EmbeddedLog& log, const std::atomic<bo
   }
 }
 
+// What stands around the engine: the query service, the metrics port, the out records' way to Kafka, and where what comes in by gRPC is
+// written. They read what the engine publishes and end before it does.
+class Around {
+ public:
+  Status start(const Config& config, Engine& engine, const Store& store, Inputs& inputs) {
+    inputs_ = &inputs;
+    if (inputs.log != nullptr) {
+      input_ = make_embedded_input(*inputs.log);
+    } else {
+      KafkaSink::Options options;
+      options.topics.clear();  // the topics read are not ours to make
+      if (Status status = KafkaSink::open(config.kafka, options, {log_kafka, {}}, producer_); !status.ok()) return status;
+      input_ = make_kafka_input(*producer_, config.kafka.topics);
+    }
+    if (!config.metrics.listen.empty()) {
+      Metrics::Deps deps;
+      deps.published = [&engine] { return engine.published(); };
+      deps.figures = [&engine] { return engine.figures(); };
+      deps.store = [&store] { return store.figures(); };
+      deps.outbox_failures = [this] { return outbox_failures(); };
+      deps.version = BELLWETHER_VERSION;
+      if (Status status = Metrics::start(config.metrics.listen, std::move(deps), metrics_); !status.ok()) return status;
+      inputs.metrics = metrics_.get();
+    }
+    ServiceDeps deps;
+    deps.published = [&engine] { return engine.published(); };
+    deps.figures = [&engine] { return engine.figures(); };
+    deps.store = [&store] { return store.figures(); };
+    deps.input = input_.get(), deps.metrics = metrics_.get(), deps.version = BELLWETHER_VERSION;
+    if (Status status = start_service(config, std::move(deps), service_); !status.ok()) return status;
+    if (!config.kafka.brokers.empty() && config.kafka.outputs) {
+      Outbox::Deps out;
+      out.wait_published = [&engine](uint64_t number, int64_t timeout_us) { return engine.wait_published(number, timeout_us); };
+      out.delivered = [&engine](uint64_t through) { engine.outbox_delivered(through); };
+      out.make_sink = [kafka = config.kafka](std::unique_ptr<Sink>& sink) {
+        KafkaSink::Options options;
+        options.topics = out_topics(kafka.out_prefix);
+        std::unique_ptr<KafkaSink> made;
+        Status status = KafkaSink::open(kafka, options, {log_kafka, {}}, made);
+        sink = std::move(made);
+        return status;
+      };
+      out.say = [](const std::string& text) { spdlog::warn("{}", text); };
+      const std::lock_guard lock(mutex_);
+      outbox_ = std::make_unique<Outbox>(config.kafka.out_prefix, std::move(out));
+    }
+    return {};
+  }
+
+  // After the engine's last commit: open calls finish, what is committed goes out.
+  void stop() {
+    if (service_ != nullptr) service_->drain();
+    if (outbox_ != nullptr) outbox_->stop(5000);
+  }
+  ~Around() {
+    if (inputs_ != nullptr) inputs_->metrics = nullptr;
+    service_.reset();
+    metrics_.reset();
+  }
+
+ private:
+  uint64_t outbox_failures() {
+    const std::lock_guard lock(mutex_);
+    return outbox_ == nullptr ? 0 : outbox_->failures();
+  }
+
+  std::mutex mutex_;
+  Inputs* inputs_ = nullptr;
+  std::unique_ptr<KafkaSink> producer_;
+  std::unique_ptr<InputLog> input_;
+  std::unique_ptr<Outbox> outbox_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<Service> service_;
+};
+
 int serve(const ServeOptions& options) {
   Config config;
   if (!load_config(options.config, options.sets, config)) return 2;
@@ -94,10 +176,13 @@ int serve(const ServeOptions& options) {
   std::atomic<bool> done{false};
   std::thread follower;
   if (inputs.log != nullptr) follower = std::thread([&] { follow_commits(*engine, *inputs.log, done); });
-  // The query service, the metrics port and the outbox's sinks begin here and end before `engine` does: they read
-  // engine->published(), wait_published() and figures() only.
-  spdlog::info("serving {} from {}", config.engine.data_dir, inputs.kafka != nullptr ? "Kafka" : "the embedded log");
-  const Status status = engine->run();
+  Around around;
+  Status status = around.start(config, *engine, *store, inputs);
+  if (status.ok()) {
+    spdlog::info("serving {} from {}", config.engine.data_dir, inputs.kafka != nullptr ? "Kafka" : "the embedded log");
+    status = engine->run();
+    around.stop();
+  }
   done = true;
   if (follower.joinable()) follower.join();
   if (!status.ok()) return failed(status.message);

@@ -29,16 +29,6 @@ bool hex_part(std::string_view& text, size_t digits, uint64_t& out) {
   return true;
 }
 
-const char* flag_kind_name(FlagKind kind) {
-  switch (kind) {
-    case FlagKind::kRing: return "ring";
-    case FlagKind::kBurst: return "burst";
-    case FlagKind::kRanking: return "ranking";
-    case FlagKind::kNone: break;
-  }
-  return "flag";
-}
-
 void set_score(pb::Score* score, size_t capability, const std::string& name, int64_t micros) {
   if (capability < kCapabilities) score->set_capability(static_cast<pb::Capability>(capability + 1));
   score->set_name(name);
@@ -54,6 +44,8 @@ void add_detail(pb::Flag& flag, const char* name, uint64_t value) {
 }  // namespace
 
 void set_time(int64_t time_us, google::protobuf::Timestamp* out) {
+  constexpr int64_t kFirst = -62'135'596'800'000'000, kLast = 253'402'300'799'999'999;  // the years 1 to 9999
+  if (time_us < kFirst || time_us > kLast) return;
   *out = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(time_us);
 }
 
@@ -105,6 +97,13 @@ bool parse_change_id(std::string_view text, ChangeId& out) {
   out.sender = StateKey::of(static_cast<uint32_t>(op_kind), hash);
   out.sequence = static_cast<uint32_t>(sequence);
   return true;
+}
+
+const CommunityConfig& rules_at(const Published& at, int64_t slot) {
+  const ConfigVersion* in_force = &at.versions().front();
+  for (const ConfigVersion& v : at.versions())
+    if (v.from_slot <= slot) in_force = &v;
+  return in_force->config;
 }
 
 ChangeId end_of(const TickId& tick) { return {tick, StateKey::of(0xffffff, UINT64_MAX), UINT32_MAX}; }

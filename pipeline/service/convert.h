@@ -34,6 +34,8 @@ const char* capability_name(size_t capability);
 // The id of an out record as text: slot.sub-tick.operator.kind.key.sequence, in hexadecimal that sorts as ids do.
 std::string text_of(const ChangeId& id);
 bool parse_change_id(std::string_view text, ChangeId& out);
+// The community's rules in force in that slot.
+const CommunityConfig& rules_at(const Published& at, int64_t slot);
 // Behind everything that a tick put out.
 ChangeId end_of(const TickId& tick);
 

@@ -17,7 +17,8 @@ uint64_t random_number() {
   return uint64_t{device()} << 32 | device();
 }
 
-size_t worker_threads() { return std::clamp<size_t>(std::thread::hardware_concurrency(), 2, 16); }
+// More than processors, for some wait for the disk or the broker.
+size_t worker_threads() { return std::clamp<size_t>(2 * std::thread::hardware_concurrency(), 4, 16); }
 
 std::string positions_text(const std::vector<pb::Position>& positions) {
   std::string text;
@@ -120,15 +121,16 @@ void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime d
   then(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED", "more calls wait for a position than the service takes on", 200));
 }
 
-void ServiceCore::watch(const std::shared_ptr<Watcher>& watcher) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!stopped_ && !draining_.load()) {
-      watchers_.push_back(watcher);
-      return;
-    }
+bool ServiceCore::watch(const std::shared_ptr<Watcher>& watcher) {
+  const std::lock_guard lock(mutex_);
+  if (stopped_ || draining_.load()) return false;
+  if (watchers_.size() >= config_.service.max_connections) {
+    std::erase_if(watchers_, [](const std::weak_ptr<Watcher>& w) { return w.expired(); });
+    if (watchers_.size() >= config_.service.max_connections) return false;
   }
-  watcher->end();
+  watchers_.push_back(watcher);
+  changed_.notify_all();
+  return true;
 }
 
 void ServiceCore::tick() {

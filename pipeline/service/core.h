@@ -83,8 +83,8 @@ class ServiceCore {
   // Calls `then` once all positions are in what is published, or with DEADLINE_EXCEEDED or CANCELLED.
   void when_covered(std::vector<pb::Position> positions, SystemTime deadline, std::function<bool()> cancelled,
                     std::function<void(grpc::Status)> then);
-  // Wakes the watcher at each commit until it is forgotten.
-  void watch(const std::shared_ptr<Watcher>& watcher);
+  // Wakes the watcher at each commit until it is forgotten. False: there are too many, or the service ends.
+  bool watch(const std::shared_ptr<Watcher>& watcher);
 
   // One line in the request log, one observation in the metrics.
   void finished(const char* method, const Caller& caller, const grpc::Status& status,

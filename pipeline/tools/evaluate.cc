@@ -117,9 +117,8 @@ Evaluation Evaluator::result() const {
     size_t best = 0;
     const std::string* ring = nullptr;
     for (const auto& [name, labels] : labels_) {
-      const size_t common =
-          static_cast<size_t>(std::count_if(flag.subjects.begin(), flag.subjects.end(),
-                                            [&](const std::string& u) { return labels.members.contains(u); }));
+      size_t common = 0;
+      for (const std::string& user : flag.subjects) common += labels.members.contains(user) ? 1 : 0;
       if (common > best) best = common, ring = &name;
     }
     if (ring == nullptr) {

@@ -99,7 +99,7 @@ Status EventSorter::add(const Fact& event, std::string_view place, uint64_t line
 Status EventSorter::write(const std::string& path, const std::string& label) {
   LineWriter out;
   if (Status s = out.open(path); !s.ok()) return s;
-  Progress progress(label, events_);
+  ProgressBar progress(label, events_);
   uint64_t done = 0;
   Status s = sorter_.drain([&](int64_t, std::string_view line) {
     ++done;

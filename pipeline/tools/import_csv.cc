@@ -286,7 +286,7 @@ class Import {
   void rows(std::ostream& err) {
     uint64_t read = 0, chosen = 0;
     {
-      Progress progress("reading " + options_.file, table_.stream().raw_total(), "rows");
+      ProgressBar progress("reading " + options_.file, table_.stream().raw_total(), "rows");
       std::vector<std::string_view> fields;
       CsvReader::Got got;
       while ((got = table_.next(fields)) == CsvReader::Got::kRow) {

@@ -36,7 +36,7 @@ int run_import_edges(const ImportEdgesOptions& options, std::ostream& err) {
     const std::string& path = options.files[file];
     LineReader in;
     if (Status s = in.open(path); !s.ok()) return err << "import edges: " << s.message << "\n", 1;
-    Progress progress("reading " + path, in.stream().raw_total(), "edges");
+    ProgressBar progress("reading " + path, in.stream().raw_total(), "edges");
     std::string_view line;
     std::string id, post;
     for (;;) {

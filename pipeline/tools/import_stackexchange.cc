@@ -96,7 +96,7 @@ class Import {
       err_ << "no " << table << ".xml in " << options_.dir << ": left out\n";
       return Status::fine();
     }
-    Progress progress("reading " + table, 0, "rows");
+    ProgressBar progress("reading " + table, 0, "rows");
     uint64_t count = 0;
     return read_xml_rows(
         place_, [&](const XmlRow& row) { return ++count, on_row(row); },

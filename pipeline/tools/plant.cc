@@ -161,7 +161,7 @@ Status merge(const PlantOptions& options, const std::vector<Planted>& likes, Lab
   if (Status s = in.open(options.events); !s.ok()) return s;
   LineWriter out;
   if (Status s = out.open(options.out); !s.ok()) return s;
-  Progress progress("planting", in.stream().raw_total());
+  ProgressBar progress("planting", in.stream().raw_total());
   EventTimeReader times;
   std::string_view line;
   std::string own;

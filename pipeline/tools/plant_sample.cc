@@ -67,7 +67,7 @@ Status PlantSample::read(const std::string& path, std::ostream& err) {
   Lowest<PlantUser> lowest_users(kUsers, seed_ ^ 2);
   LineReader in;
   if (Status s = in.open(path); !s.ok()) return s;
-  Progress progress("sampling " + path, in.stream().raw_total());
+  ProgressBar progress("sampling " + path, in.stream().raw_total());
   simdjson::dom::parser parser;
   std::string_view line;
   uint64_t likes_seen = 0;

@@ -8,12 +8,12 @@ namespace bellwether {
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) == 1; }
 
-Progress::Progress(std::string label, uint64_t total, std::string unit, bool shown)
+ProgressBar::ProgressBar(std::string label, uint64_t total, std::string unit, bool shown)
     : label_(std::move(label)), unit_(std::move(unit)), total_(total), shown_(shown) {
   if (shown_) begun_ = last_ = std::chrono::steady_clock::now();
 }
 
-void Progress::draw(bool last) {
+void ProgressBar::draw(bool last) {
   const auto now = std::chrono::steady_clock::now();
   if (!last && now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
@@ -34,7 +34,7 @@ void Progress::draw(bool last) {
   drawn_ = true;
 }
 
-void Progress::finish() {
+void ProgressBar::finish() {
   if (drawn_) std::fputs("\r\x1b[K", stderr);
   shown_ = drawn_ = false;
 }

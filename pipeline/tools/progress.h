@@ -10,13 +10,13 @@ namespace bellwether {
 
 bool stderr_is_terminal();
 
-class Progress {
+class ProgressBar {
  public:
   // total: of what `done` counts (bytes, days); 0 = not known. unit: what `count` counts, e.g. "events".
-  Progress(std::string label, uint64_t total, std::string unit = "events", bool shown = stderr_is_terminal());
-  ~Progress() { finish(); }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
+  ProgressBar(std::string label, uint64_t total, std::string unit = "events", bool shown = stderr_is_terminal());
+  ~ProgressBar() { finish(); }
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
   // Cheap enough for every record: looks at the clock every 1,024 calls and draws at most ten times a second.
   void update(uint64_t done, uint64_t count) {
     done_ = done, count_ = count;

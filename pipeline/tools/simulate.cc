@@ -50,7 +50,7 @@ class Simulation {
     output_.total_users(community_.users().size());
     if (Status s = rings_.write_labels(); !s.ok()) return s;
     for (uint32_t u = 0; u < people; ++u) settle(u);
-    Progress progress("simulating", days_);
+    ProgressBar progress("simulating", days_);
     for (uint32_t day = 0; day < days_; ++day) {
       if (Status s = live(day, people, progress); !s.ok()) return s;
       community_.forget_before(begin_us_ + (day + 1) * kDayUs);
@@ -92,7 +92,7 @@ class Simulation {
     uint32_t user;
   };
 
-  Status live(uint32_t day, uint32_t people, Progress& progress) {
+  Status live(uint32_t day, uint32_t people, ProgressBar& progress) {
     const int64_t from_us = begin_us_ + day * kDayUs, until_us = from_us + kDayUs;
     const bool weekend =
         floor_div(from_us, kDayUs) % 7 == 2 || floor_div(from_us, kDayUs) % 7 == 3;  // 1970 began on a Thursday

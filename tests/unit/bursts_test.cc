@@ -11,7 +11,7 @@ constexpr int64_t kStart = 17'000 * kDayUs;
 const BurstsConfig kConfig;
 const Prob kFew = prob(1, 10);  // a tenth of all likes are by suspects
 
-struct Run {
+struct Feed {
   BurstState state;
   std::vector<Burst> bursts;
   int64_t now = kStart;
@@ -24,7 +24,7 @@ struct Run {
 };
 
 TEST(Bursts, BoughtLikesAreReported) {
-  Run run;
+  Feed run;
   run.likes(60, 60 * kDayUs, 1);  // one a day
   ASSERT_TRUE(run.bursts.empty());
   run.likes(50, 2 * kHourUs, 9);
@@ -44,31 +44,31 @@ TEST(Bursts, BoughtLikesAreReported) {
 }
 
 TEST(Bursts, ViralAmongEstablishedMembersIsNot) {
-  Run run;
+  Feed run;
   run.likes(60, 60 * kDayUs, 1);
   run.likes(2000, 3 * kHourUs, 2);
   EXPECT_TRUE(run.bursts.empty());
 }
 
 TEST(Bursts, WhereEverybodyIsNewNobodyStandsOut) {
-  Run run;
+  Feed run;
   run.likes(300, 3 * kHourUs, 10, prob(95, 100));
   EXPECT_TRUE(run.bursts.empty());
-  Run off;
+  Feed off;
   off.likes(300, 3 * kHourUs, 10, kProbOne);
   EXPECT_TRUE(off.bursts.empty());
 }
 
 TEST(Bursts, OwnHistoryExplainsThePopular) {
-  Run run;
-  for (int day = 0; day < 30; ++day) run.likes(24 * 40, kDayUs, 7, prob(1, 2));  // 40 an hour, mostly young, always
+  Feed run;
+  for (int day = 0; day < 30; ++day) run.likes(24 * 40, kDayUs, 7, prob(4, 10));  // 40 an hour, mostly young, always
   const size_t early = run.bursts.size();
-  for (int day = 0; day < 30; ++day) run.likes(24 * 45, kDayUs, 7, prob(1, 2));
+  for (int day = 0; day < 30; ++day) run.likes(24 * 45, kDayUs, 7, prob(4, 10));
   EXPECT_EQ(run.bursts.size(), early);
 }
 
 TEST(Bursts, SpreadOverADayIsSeenAtTheLongScale) {
-  Run run;
+  Feed run;
   run.likes(60, 60 * kDayUs, 1);
   run.likes(100, kDayUs, 9);  // four an hour: no burst of an hour
   ASSERT_FALSE(run.bursts.empty());
@@ -76,7 +76,7 @@ TEST(Bursts, SpreadOverADayIsSeenAtTheLongScale) {
 }
 
 TEST(Bursts, WhatIsAnomalousDoesNotBecomeHistory) {
-  Run run;
+  Feed run;
   run.likes(60, 60 * kDayUs, 1);
   size_t before = 0;
   for (int week = 0; week < 4; ++week) {  // a farm that comes every week is found every week
@@ -88,7 +88,7 @@ TEST(Bursts, WhatIsAnomalousDoesNotBecomeHistory) {
 }
 
 TEST(Bursts, BelowTheLeastNumberNothingIsSaid) {
-  Run run;
+  Feed run;
   run.likes(static_cast<int>(kConfig.likes_min) - 1, kHourUs / 2, 10, kFew);
   EXPECT_TRUE(run.bursts.empty());
   run.likes(1, kSecondUs, 10, kFew);

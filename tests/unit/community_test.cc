@@ -14,11 +14,11 @@ using Cells = std::vector<std::pair<uint32_t, int64_t>>;
 TEST(CutoffCell, HoldsAtMostTheShareAndAtLeastTheTop) {
   EXPECT_EQ(cutoff_cell(Cells{}, 10), 0U);
   EXPECT_EQ(cutoff_cell(Cells{{5, 10}}, 0), 0U);
-  EXPECT_EQ(cutoff_cell(Cells{{5, 10}}, 10), 5U);               // 1 allowed, but the top cell holds 10
-  EXPECT_EQ(cutoff_cell(Cells{{1, 980}, {7, 10}, {9, 10}}, 10), 9U);   // exactly 10
+  EXPECT_EQ(cutoff_cell(Cells{{5, 10}}, 10), 5U);                     // 1 allowed, but the top cell holds 10
+  EXPECT_EQ(cutoff_cell(Cells{{1, 980}, {7, 10}, {9, 10}}, 10), 9U);  // exactly 10
   EXPECT_EQ(cutoff_cell(Cells{{1, 980}, {7, 10}, {9, 10}}, 19), 9U);
   EXPECT_EQ(cutoff_cell(Cells{{1, 980}, {7, 10}, {9, 10}}, 20), 7U);
-  EXPECT_EQ(cutoff_cell(Cells{{1, 981}, {7, 10}, {9, 10}}, 20), 7U);   // ceil(20.02) = 21
+  EXPECT_EQ(cutoff_cell(Cells{{1, 981}, {7, 10}, {9, 10}}, 20), 7U);  // ceil(20.02) = 21
   EXPECT_EQ(cutoff_cell(Cells{{1, 10}, {7, 10}}, 1000), 1U);
 }
 

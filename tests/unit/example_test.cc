@@ -37,7 +37,8 @@ TEST(Example, StaysBounded) {
     world.post(f);
   }
   world.run(0);
-  EXPECT_EQ(world.state<ExampleState>(OperatorId::kExample, facts.user_key("ann"))->channels.size(), ExampleState::kMost);
+  EXPECT_EQ(world.state<ExampleState>(OperatorId::kExample, facts.user_key("ann"))->channels.size(),
+            ExampleState::kMost);
   EXPECT_LT(world.states().begin()->second.size(), 2'200U);
 }
 

@@ -35,10 +35,15 @@ class Facts {
                ReferralFact{.referral = home, .referrer = user(referrer), .referred = user(referred), .stage = stage});
   }
   // `report` empty: the home is (program, tester).
-  Fact& beta(std::string_view id, std::string_view who, int64_t time_us, std::string_view program, std::string_view report,
-             BetaTestKind kind, BetaTestStatus status, std::string_view tester = {}, uint32_t severity = 0) {
-    BetaTestFact test{.program = texts_.emplace_back(program), .report = ref(KeyKind::kReport, report), .kind = kind,
-                      .status = status, .severity = severity, .tester = user(tester)};
+  Fact& beta(std::string_view id, std::string_view who, int64_t time_us, std::string_view program,
+             std::string_view report, BetaTestKind kind, BetaTestStatus status, std::string_view tester = {},
+             uint32_t severity = 0) {
+    BetaTestFact test{.program = texts_.emplace_back(program),
+                      .report = ref(KeyKind::kReport, report),
+                      .kind = kind,
+                      .status = status,
+                      .severity = severity,
+                      .tester = user(tester)};
     const uint64_t home =
         report.empty() ? hash_.pair(KeyKind::kReport, program, tester.empty() ? who : tester) : test.report.hash;
     return add(id, who, time_us, {KeyKind::kReport, home}, test);

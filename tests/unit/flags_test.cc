@@ -44,9 +44,7 @@ class FlagsTest : public testing::Test {
   Key key() const { return {KeyKind::kFlag, world.context.hash(KeyKind::kFlag, kId)}; }
   std::unique_ptr<FlagsState> state() const { return world.state<FlagsState>(OperatorId::kFlags, key()); }
   FlagStatus status() const { return state()->status; }
-  int64_t open_flags() {
-    return world.context.sums[{kCounterFlags, static_cast<uint32_t>(FlagKind::kRing)}];
-  }
+  int64_t open_flags() { return world.context.sums[{kCounterFlags, static_cast<uint32_t>(FlagKind::kRing)}]; }
   // What left the operator from message `from` on, with its place in time: tick * 100 + round.
   struct Told {
     int64_t place;
@@ -124,8 +122,9 @@ TEST_F(FlagsTest, OpeningTellsBeneficiariesBeforeSubjects) {
   EXPECT_EQ(changes()[0].subjects, 3U);
   EXPECT_EQ(changes()[0].evidence, 5U);
   ASSERT_EQ(alerts().size(), 1U);
-  EXPECT_EQ(alerts()[0].text,
-            "ring-00000000000000aa: 3 accounts like the same 2 posts in lockstep; 2 users gained by it (confidence 87.5 %).");
+  EXPECT_EQ(
+      alerts()[0].text,
+      "ring-00000000000000aa: 3 accounts like the same 2 posts in lockstep; 2 users gained by it (confidence 87.5 %).");
 }
 
 TEST_F(FlagsTest, LargeFlagsAreToldInPartsAndInOrder) {

@@ -84,14 +84,17 @@ TEST_F(ReferralsTest, TheSameIdOrStageAgainIsADuplicateUntilItsTimeIsOver) {
   EXPECT_EQ(fold(facts.referral("e2", "bob", kStart + 2, "r1", "ann", ReferralStage::kJoined), kStart + 180 * kDayUs),
             Outcome::kDuplicate);
   EXPECT_EQ(points_of("ann"), 5'000'000);
-  EXPECT_EQ(fold(facts.referral("e3", "bob", kStart + 181 * kDayUs, "r1", "ann", ReferralStage::kJoined)), Outcome::kApplied);
-  EXPECT_EQ(fold(facts.referral("e1", "bob", kStart + 181 * kDayUs, "r1", "ann", ReferralStage::kActivated)), Outcome::kApplied);
+  EXPECT_EQ(fold(facts.referral("e3", "bob", kStart + 181 * kDayUs, "r1", "ann", ReferralStage::kJoined)),
+            Outcome::kApplied);
+  EXPECT_EQ(fold(facts.referral("e1", "bob", kStart + 181 * kDayUs, "r1", "ann", ReferralStage::kActivated)),
+            Outcome::kApplied);
   EXPECT_EQ(points_of("ann"), 20'000'000);
 }
 
 TEST_F(ReferralsTest, TheFirstReferrerStands) {
   fold(facts.referral("e1", "ann", kStart, "r1", "ann", ReferralStage::kInvited));
-  EXPECT_EQ(fold(facts.referral("e2", "bob", kStart + 1, "r1", "eve", ReferralStage::kJoined, "bob")), Outcome::kApplied);
+  EXPECT_EQ(fold(facts.referral("e2", "bob", kStart + 1, "r1", "eve", ReferralStage::kJoined, "bob")),
+            Outcome::kApplied);
   EXPECT_EQ(points_of("eve"), 0);
   EXPECT_EQ(points_of("ann"), 5'200'000);
   EXPECT_EQ(state("r1")->other_referrers, 1U);

@@ -21,8 +21,8 @@ class ReportsTest : public testing::Test {
     return world.context.outcomes.back();
   }
   // An event of report "rep" in program "beta" by `who`, a minute after the one before, under a new id.
-  Outcome say(std::string_view who, BetaTestKind kind, Status status, uint32_t severity = 0, std::string_view report = "rep",
-              std::string_view tester = {}) {
+  Outcome say(std::string_view who, BetaTestKind kind, Status status, uint32_t severity = 0,
+              std::string_view report = "rep", std::string_view tester = {}) {
     now += kMinuteUs;
     return fold(facts.beta("e" + std::to_string(now), who, now, "beta", report, kind, status, tester, severity));
   }
@@ -41,11 +41,13 @@ class ReportsTest : public testing::Test {
   }
   size_t activities(std::string_view user) const {
     size_t n = 0;
-    for (const auto& s : world.context.sent) n += kind_of(s.payload) == MessageKind::kActivity && s.key == facts.user_key(user);
+    for (const auto& s : world.context.sent)
+      n += kind_of(s.payload) == MessageKind::kActivity && s.key == facts.user_key(user);
     return n;
   }
   std::unique_ptr<ReportsState> state(std::string_view report) {
-    return world.state<ReportsState>(OperatorId::kReports, {KeyKind::kReport, world.context.hash(KeyKind::kReport, report)});
+    return world.state<ReportsState>(OperatorId::kReports,
+                                     {KeyKind::kReport, world.context.hash(KeyKind::kReport, report)});
   }
 
   FakeWorld world{{&reports_operator()}};
@@ -112,8 +114,10 @@ TEST_F(ReportsTest, TheSameAgainIsADuplicateWithinTheWindow) {
 
 TEST_F(ReportsTest, TheSameIdAgainIsADuplicate) {
   fold(facts.beta("x", "tim", now, "beta", "", kSession, Status::kUnspecified));
-  EXPECT_EQ(fold(facts.beta("x", "tim", now + 1, "beta", "", kEnrolled, Status::kUnspecified), now + 7 * kDayUs), Outcome::kDuplicate);
-  EXPECT_EQ(fold(facts.beta("x", "tim", now + 1, "beta", "", kSession, Status::kUnspecified), now + 8 * kDayUs), Outcome::kApplied);
+  EXPECT_EQ(fold(facts.beta("x", "tim", now + 1, "beta", "", kEnrolled, Status::kUnspecified), now + 7 * kDayUs),
+            Outcome::kDuplicate);
+  EXPECT_EQ(fold(facts.beta("x", "tim", now + 1, "beta", "", kSession, Status::kUnspecified), now + 8 * kDayUs),
+            Outcome::kApplied);
 }
 
 TEST_F(ReportsTest, ARejectionTakesBackExactlyWhatWasGiven) {

@@ -168,13 +168,19 @@ TEST(RingsEndToEnd, APlantedRingIsFoundAmongHonestLikes) {
     return &f;
   };
   std::vector<const Fact*> all;
-  for (int i = 0; i < 12'000; ++i) all.push_back(like("user" + std::to_string(random(600)), random(800), kStart + static_cast<int64_t>(random(20 * 86400)) * kSecondUs));
+  for (int i = 0; i < 12'000; ++i)
+    all.push_back(like("user" + std::to_string(random(600)), random(800),
+                       kStart + static_cast<int64_t>(random(20 * 86400)) * kSecondUs));
   for (uint64_t target = 0; target < 12; ++target) {
     const int64_t at = kStart + static_cast<int64_t>((target + 3) * 86400) * kSecondUs;
-    for (uint64_t m = 0; m < 20; ++m) all.push_back(like("ring" + std::to_string(m), 60 * target + 7, at + static_cast<int64_t>(random(500)) * kSecondUs));
+    for (uint64_t m = 0; m < 20; ++m)
+      all.push_back(
+          like("ring" + std::to_string(m), 60 * target + 7, at + static_cast<int64_t>(random(500)) * kSecondUs));
   }
   for (uint64_t m = 0; m < 20; ++m)
-    for (int i = 0; i < 12; ++i) all.push_back(like("ring" + std::to_string(m), random(800), kStart + static_cast<int64_t>(random(20 * 86400)) * kSecondUs));
+    for (int i = 0; i < 12; ++i)
+      all.push_back(
+          like("ring" + std::to_string(m), random(800), kStart + static_cast<int64_t>(random(20 * 86400)) * kSecondUs));
   std::stable_sort(all.begin(), all.end(), [](const Fact* a, const Fact* b) { return a->time_us < b->time_us; });
 
   std::set<uint64_t> flagged;
@@ -185,7 +191,8 @@ TEST(RingsEndToEnd, APlantedRingIsFoundAmongHonestLikes) {
     world.run(slot);
     for (; ran < world.context.analyses.size(); ++ran) {
       WorldReader reader(world);
-      world.post(OperatorId::kRings, kCommunityKey, world.context.now_us(), 0, run_analysis(world.context.analyses[ran], reader));
+      world.post(OperatorId::kRings, kCommunityKey, world.context.now_us(), 0,
+                 run_analysis(world.context.analyses[ran], reader));
     }
   }
   world.settle();

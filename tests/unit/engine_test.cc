@@ -1,0 +1,366 @@
+// Law 1 and law 5 on the engine as a whole, with toy operators: the same logs give the same bytes whatever the shards, threads,
+// batches, commits and restarts.
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "engine_toys.h"
+#include "pipeline/tools/times.h"
+
+namespace bellwether {
+namespace {
+
+using namespace toys;
+
+constexpr int64_t kStart = 1'700'000'000'000'000;  // not at the beginning of a slot, hour or day
+
+std::string like(const std::string& id, int64_t time_us, int user, int post, int author) {
+  return R"({"id":")" + id + R"(","time":")" + time_text(time_us) + R"(","user":"u)" + std::to_string(user) + R"(","like":{"post":"p)" +
+         std::to_string(post) + R"(","author":"u)" + std::to_string(author) + R"(","kind":"LIKE_KIND_LIKE"}})";
+}
+
+struct Input {
+  std::vector<std::vector<std::string>> partitions;
+  size_t records = 0;
+};
+
+// Quiet and crowded times over some days; duplicates, late ones, dead letters, out of order within the lateness.
+Input make_input(uint32_t seed, int events, int partitions) {
+  std::mt19937 random(seed);
+  Input input;
+  input.partitions.resize(partitions);
+  std::vector<int64_t> now(partitions, kStart);
+  for (int i = 0; i < events; ++i) {
+    const size_t p = random() % partitions;
+    const uint32_t what = random() % 1000;
+    if (what < 5) {
+      now[p] += static_cast<int64_t>(random() % 40) * kMinuteUs * 10;
+    } else if (what < 300) {
+      now[p] += random() % 3'000'000;
+    } else {
+      now[p] += random() % 2'000;
+    }
+    const int64_t jitter = random() % 900'000;
+    const int64_t late = what % 97 == 0 ? 20 * kSecondUs : 0;
+    auto& lines = input.partitions[p];
+    if (what % 101 == 0) {
+      lines.push_back("{broken " + std::to_string(i));
+    } else if (what % 103 == 0) {
+      lines.push_back(like("f" + std::to_string(i), kStart + 300 * kDayUs, 1, 1, 1));
+    } else {
+      const std::string id = "e" + std::to_string(i);
+      lines.push_back(like(id, now[p] - jitter - late, random() % 300, random() % 100, random() % 40));
+      if (what % 31 == 0) lines.push_back(lines.back()), ++input.records;  // the same record again
+      if (what % 37 == 0) input.partitions[(p + 1) % partitions].push_back(lines.back()), ++input.records;
+    }
+    ++input.records;
+  }
+  return input;
+}
+
+struct HowRun {
+  uint32_t shards = 1, threads = 1, batch = 1000, cache_mb = 64;
+  uint32_t tick_records = 32;
+  int commit_seed = 0;  // 0: only at the end
+  int kills = 0;
+  size_t timer_rows = 1 << 18;
+  size_t parallel_items = 8;
+  bool inline_ingest = true;
+};
+
+struct Result2 {
+  std::vector<std::string> rows;
+  Account account;
+  std::vector<Account> by_partition;
+  uint64_t ticks = 0, commits = 0;
+  std::array<uint64_t, kReasons> dead{};
+  size_t leftovers_seen = 0;
+};
+
+void rows_of(const Store& store, Family family, std::string_view from, std::string_view to, std::vector<std::string>& out) {
+  ASSERT_TRUE(store.snapshot()
+                  ->scan(family, from, to,
+                         [&](std::string_view key, std::string_view value) {
+                           out.push_back(std::to_string(static_cast<int>(family)) + ":" + std::string(key) + "=" + std::string(value));
+                           return true;
+                         })
+                  .ok());
+}
+
+void read_outcome(const Store& store, Result2& out) {
+  for (const Family family : {Family::kState, Family::kLedger, Family::kViews, Family::kTimers, Family::kControl})
+    rows_of(store, family, {}, {}, out.rows);
+  rows_of(store, Family::kMeta, keys::counter_begin(), keys::counter_end(), out.rows);
+  std::shared_ptr<const Published> published;
+  ASSERT_TRUE(read_published(store, toy_operators(), published).ok());
+  out.account = published->account();
+  for (const PartitionState& p : published->partitions()) out.by_partition.push_back(p.account);
+  out.ticks = published->progress().ticks;
+  out.dead = published->progress().dead;
+}
+
+Config config_of(const HowRun& setup) {
+  Config config = default_config();
+  config.engine.shards = setup.shards, config.engine.threads = setup.threads, config.engine.batch = setup.batch;
+  config.engine.cache_mb = setup.cache_mb, config.engine.commit_mb = 4;
+  return config;
+}
+
+Result2 run(const Input& input, const HowRun& setup) {
+  Result2 out;
+  auto store = make_memory_store();
+  std::mt19937 random(setup.commit_seed);
+  for (int attempt = 0;; ++attempt) {
+    VectorSource source;
+    for (size_t p = 0; p < input.partitions.size(); ++p) source.add("t" + std::to_string(p), input.partitions[p]);
+    EngineOptions options;
+    options.floors = false;
+    options.inline_ingest = setup.inline_ingest;
+    options.file_append_us = kStart + 100 * kDayUs;
+    int64_t clock = 0;
+    options.clock_us = [&clock] { return clock; };  // stands still: no commit by time
+    options.tick_records = setup.tick_records;
+    options.fold.parallel_items = setup.parallel_items;
+    options.fold.job_rows = 7;
+    options.fold.timer_rows = setup.timer_rows;
+    options.fold.dead_rows = 20;
+    std::unique_ptr<Engine> engine;
+    const bool kill = attempt < setup.kills;
+    int left = kill ? static_cast<int>(random() % 3000) : -1;
+    options.commit_now = [&] {
+      if (kill && --left < 0) engine->abandon();
+      return setup.commit_seed != 0 && random() % 40 == 0;
+    };
+    Status status = Engine::open(config_of(setup), toy_operators(), *store, {{&source, false}}, options, engine);
+    EXPECT_TRUE(status.ok()) << status.message;
+    status = engine->run();
+    EXPECT_TRUE(status.ok()) << status.message;
+    out.commits += engine->figures().commit.commits;
+    if (!kill) break;
+  }
+  read_outcome(*store, out);
+  return out;
+}
+
+void expect_same(const Result2& a, const Result2& b) {
+  EXPECT_EQ(a.account, b.account);
+  EXPECT_EQ(a.by_partition, b.by_partition);
+  EXPECT_EQ(a.ticks, b.ticks);
+  EXPECT_EQ(a.dead, b.dead);
+  ASSERT_EQ(a.rows.size(), b.rows.size());
+  size_t differ = 0;
+  for (size_t i = 0; i < a.rows.size(); ++i) {
+    if (a.rows[i] == b.rows[i]) continue;
+    if (++differ < 4) ADD_FAILURE() << testing::PrintToString(a.rows[i]) << "\n" << testing::PrintToString(b.rows[i]);
+  }
+  EXPECT_EQ(differ, 0u);
+}
+
+const Input& input() {
+  static const Input it = make_input(7, 6000, 3);
+  return it;
+}
+const Result2& reference() {
+  static const Result2 it = run(input(), {});
+  return it;
+}
+
+TEST(Engine, AccountsForEveryRecord) {
+  const Account a = reference().account;
+  EXPECT_EQ(a.consumed, input().records);
+  EXPECT_EQ(a.consumed, a.applied + a.duplicate + a.late + a.dead_lettered);
+  EXPECT_GT(a.applied, 4000u);
+  EXPECT_GT(a.duplicate, 10u);
+  EXPECT_GT(a.late, 10u);
+  EXPECT_EQ(a.dead_lettered, reference().dead[static_cast<size_t>(Reason::kUndecodable)] +
+                                 reference().dead[static_cast<size_t>(Reason::kFuture)]);
+  EXPECT_GT(reference().dead[static_cast<size_t>(Reason::kFuture)], 10u);
+}
+
+// The input must reach what the comparisons below are meant to compare.
+TEST(Engine, InputReachesEverything) {
+  size_t timers = 0, dead = 0, changes = 0, lists = 0, blocks = 0;
+  for (const std::string& row : reference().rows) {
+    timers += row.starts_with("6:"), blocks += row.starts_with("1:");
+    dead += row.starts_with("2:D"), changes += row.starts_with("2:C"), lists += row.starts_with("2:I");
+  }
+  EXPECT_GT(timers, 50u);
+  EXPECT_EQ(dead, 20u);
+  EXPECT_GT(changes, 100u);
+  EXPECT_GT(lists, 30u);
+  EXPECT_GT(blocks, 4000u);
+  EXPECT_GT(reference().ticks, 1000u);
+}
+
+TEST(Engine, SameForAnyShardsThreadsAndBatches) {
+  for (const uint32_t shards : {2u, 8u}) expect_same(reference(), run(input(), {.shards = shards}));
+  for (const uint32_t threads : {2u, 4u}) expect_same(reference(), run(input(), {.shards = 8, .threads = threads}));
+  for (const uint32_t batch : {1u, 7u, 10'000u}) expect_same(reference(), run(input(), {.shards = 2, .batch = batch}));
+  expect_same(reference(), run(input(), {.shards = 2, .threads = 2, .inline_ingest = false}));
+}
+
+TEST(Engine, SameWhereverCommitsFall) {
+  for (int seed = 1; seed <= 4; ++seed) {
+    const Result2 out = run(input(), {.shards = 4, .commit_seed = seed});
+    EXPECT_GT(out.commits, 20u);
+    expect_same(reference(), out);
+  }
+  expect_same(reference(), run(input(), {.cache_mb = 1, .commit_seed = 5, .timer_rows = 3}));
+}
+
+TEST(Engine, SameWhereverItIsKilled) {
+  for (int seed = 1; seed <= 6; ++seed) {
+    HowRun how{.shards = 2, .batch = seed % 2 ? 50u : 1000u, .commit_seed = seed, .kills = 8};
+    if (seed == 6) how.inline_ingest = false;
+    expect_same(reference(), run(input(), how));
+  }
+}
+
+TEST(Engine, FailedWriteStopsAndLosesNothing) {
+  MemoryFaults faults;
+  auto store = make_memory_store(&faults);
+  for (const int64_t writes : {int64_t{12}, int64_t{-1}}) {
+    VectorSource source;
+    for (size_t p = 0; p < input().partitions.size(); ++p) source.add("t" + std::to_string(p), input().partitions[p]);
+    EngineOptions options;
+    options.floors = false, options.inline_ingest = true, options.file_append_us = kStart + 100 * kDayUs;
+    options.clock_us = [] { return int64_t{0}; };
+    options.tick_records = 32, options.fold.job_rows = 7, options.fold.dead_rows = 20;
+    int asked = 0;
+    options.commit_now = [&] { return ++asked % 30 == 0; };
+    std::unique_ptr<Engine> engine;
+    ASSERT_TRUE(Engine::open(config_of({}), toy_operators(), *store, {{&source, false}}, options, engine).ok());
+    faults.fail_write_after = writes;
+    const Status status = engine->run();
+    EXPECT_EQ(status.ok(), writes < 0);
+    faults.fail_write_after = -1;
+  }
+  Result2 out;
+  read_outcome(*store, out);
+  expect_same(reference(), out);
+}
+
+TEST(Engine, RefusesAnotherConfigurationAndKeepsVersions) {
+  auto store = make_memory_store();
+  const auto open = [&](const Config& config, const std::vector<std::string>& lines) {
+    VectorSource source;
+    source.add("f", lines);
+    EngineOptions options;
+    options.floors = false, options.inline_ingest = true;
+    std::unique_ptr<Engine> engine;
+    Status status = Engine::open(config, toy_operators(), *store, {{&source, false}}, options, engine);
+    if (status.ok()) status = engine->run();
+    return status;
+  };
+  Config config = default_config();
+  ASSERT_TRUE(open(config, {like("a", kStart, 1, 1, 2)}).ok());
+  Config other = config;
+  other.community.hash_key = "other";
+  EXPECT_NE(open(other, {}).message.find("hash_key"), std::string::npos);
+  other = config;
+  other.engine.lateness_ms = 2000;
+  EXPECT_NE(open(other, {}).message.find("lateness_ms"), std::string::npos);
+  other = config;
+  other.community.window_days = 90;
+  EXPECT_NE(open(other, {}).message.find("window_days"), std::string::npos);
+  other = config;
+  other.community.version = "2";
+  ASSERT_TRUE(open(other, {like("a", kStart, 1, 1, 2), like("b", kStart + kDayUs, 1, 1, 2)}).ok());
+  std::shared_ptr<const Published> published;
+  ASSERT_TRUE(read_published(*store, toy_operators(), published).ok());
+  ASSERT_EQ(published->versions().size(), 2u);
+  EXPECT_EQ(published->community().version, "2");
+  EXPECT_GT(published->versions()[1].from_slot, slot_of(kStart));
+  EXPECT_EQ(published->account().consumed, 2u);
+}
+
+// Live, with a clock in hand: idle floors let the others go on, quiet floors let time pass, and both are found again after a restart.
+TEST(Engine, IdleAndQuietFloors) {
+  auto store = make_memory_store();
+  int64_t clock = kStart;
+  VectorSource source;
+  source.live = true;
+  source.add("t0", {});
+  source.add("t1", {});
+  EngineOptions options;
+  options.inline_ingest = true;
+  options.clock_us = [&clock] { return clock; };
+  std::unique_ptr<Engine> engine;
+  int steps = 0, most = 200;
+  int64_t step_us = 0;
+  options.commit_now = [&] {
+    clock += step_us;
+    if (++steps >= most) engine->stop();
+    return true;
+  };
+  const auto go = [&](int n, int64_t us) {
+    steps = 0, most = n, step_us = us;
+    ASSERT_TRUE(Engine::open(default_config(), toy_operators(), *store, {{&source, true}}, options, engine).ok());
+    ASSERT_TRUE(engine->run().ok());
+  };
+  source.lines[0] = {like("a", kStart, 1, 1, 2), like("b", kStart + kSecondUs, 1, 1, 2)};
+  go(50, 1000);  // 50 ms: t1 is empty, but not yet idle
+  EXPECT_EQ(engine->published()->account().consumed, 0u);
+  EXPECT_EQ(engine->figures().pending, 2u);
+  go(100, 50'000);  // 5 s: all are empty for a second, time passes
+  EXPECT_EQ(engine->published()->account().consumed, 2u);
+  const int64_t slot = engine->published()->tick().slot;
+  EXPECT_EQ(slot, slot_of(kStart + kSecondUs));
+  go(200, kSecondUs);  // 200 s: the timers of one minute
+  EXPECT_GT(engine->published()->tick().slot, slot + 60 * 4 - 1);
+  EXPECT_LT(engine->published()->tick().slot, slot + 70 * 4);
+  source.lines[1] = {like("c", kStart + 2 * kSecondUs, 3, 1, 2)};  // behind the floor of t1
+  go(100, kSecondUs);
+  EXPECT_EQ(engine->published()->account().late, 1u);
+  EXPECT_EQ(engine->published()->account().consumed, 3u);
+}
+
+TEST(Engine, UntilEndReadsWhatIsThere) {
+  auto store = make_memory_store();
+  VectorSource source;
+  source.live = true;
+  source.add("t0", {like("a", kStart, 1, 1, 2), like("b", kStart + kHourUs, 1, 1, 2)});
+  source.add("t1", {like("c", kStart + kMinuteUs, 1, 1, 2)});
+  source.add("t2", {});
+  EngineOptions options;
+  options.inline_ingest = true, options.until_end = true;
+  std::unique_ptr<Engine> engine;
+  ASSERT_TRUE(Engine::open(default_config(), toy_operators(), *store, {{&source, true}}, options, engine).ok());
+  ASSERT_TRUE(engine->run().ok());
+  EXPECT_EQ(engine->published()->account().consumed, 3u);
+  EXPECT_EQ(engine->published()->account().applied, 3u);
+}
+
+// Old records are found by a new partition's floor: late, never lost.
+TEST(Engine, NewPartitionJoinsAtTheOpenTick) {
+  auto store = make_memory_store();
+  for (int round = 0; round < 2; ++round) {
+    VectorSource source;
+    source.add("f" + std::to_string(round), {like("a" + std::to_string(round), kStart, 1, 1, 2), "nonsense"});
+    EngineOptions options;
+    options.floors = false, options.inline_ingest = true;
+    std::unique_ptr<Engine> engine;
+    ASSERT_TRUE(Engine::open(default_config(), toy_operators(), *store, {{&source, false}}, options, engine).ok());
+    ASSERT_TRUE(engine->run().ok());
+    const Account a = engine->published()->account();
+    EXPECT_EQ(a.consumed, 2u * (round + 1));
+    EXPECT_EQ(a.late, static_cast<uint64_t>(round));
+    EXPECT_EQ(a.dead_lettered, 1u + round);
+  }
+}
+
+TEST(Engine, OnlyDeadLettersAreCountedToo) {
+  auto store = make_memory_store();
+  VectorSource source;
+  source.add("f", {"x", "y", "z"});
+  EngineOptions options;
+  options.floors = false, options.inline_ingest = true;
+  std::unique_ptr<Engine> engine;
+  ASSERT_TRUE(Engine::open(default_config(), toy_operators(), *store, {{&source, false}}, options, engine).ok());
+  ASSERT_TRUE(engine->run().ok());
+  EXPECT_EQ(engine->published()->account().dead_lettered, 3u);
+  EXPECT_EQ(engine->published()->progress().ticks, 0u);
+}
+
+}  // namespace
+}  // namespace bellwether
