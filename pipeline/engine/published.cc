@@ -168,9 +168,9 @@ Status dump_lines(const Published& published, std::vector<std::string>& lines) {
   if (status.ok()) status = reader.status();
   if (!status.ok()) return status;
   const Account a = published.account();
-  lines.push_back("{\"account\":{\"consumed\":" + std::to_string(a.consumed) + ",\"applied\":" + std::to_string(a.applied) +
+  lines.push_back("{\"type\":\"account\",\"consumed\":" + std::to_string(a.consumed) + ",\"applied\":" + std::to_string(a.applied) +
                   ",\"duplicate\":" + std::to_string(a.duplicate) + ",\"late\":" + std::to_string(a.late) +
-                  ",\"dead_lettered\":" + std::to_string(a.dead_lettered) + "}}");
+                  ",\"dead_lettered\":" + std::to_string(a.dead_lettered) + "}");
   std::sort(lines.begin(), lines.end());
   return {};
 }

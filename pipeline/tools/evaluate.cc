@@ -85,8 +85,9 @@ Status Evaluator::line(std::string_view line) {
     return Status::error("a flag without \"id\", \"kind\", \"status\" or \"subjects\"");
   Flag flag;
   flag.id = id;
-  if (object["opened"].get(opened) != simdjson::SUCCESS || !parse_time(opened, flag.opened_us))
-    return Status::error("a flag without a time \"opened\"");
+  if (object["opened_us"].get(flag.opened_us) != simdjson::SUCCESS &&
+      (object["opened"].get(opened) != simdjson::SUCCESS || !parse_time(opened, flag.opened_us)))
+    return Status::error("a flag without a time \"opened_us\" or \"opened\"");
   if (status == "dismissed" || status == "reversed") {
     ++counts_.dismissed_flags;
     return Status::fine();

@@ -5,7 +5,6 @@ Kafka with librdkafka's Python client and kcat. Nothing here links against it.
 """
 
 import contextlib
-import glob
 import json
 import os
 import pathlib
@@ -115,16 +114,11 @@ def by_type(text):
     found = {"user": {}, "flag": {}, "account": {}}
     for line in text.splitlines():
         row = json.loads(line)
-        if "account" in row:
-            found["account"] = row["account"]
-        elif row.get("type") in found:
+        if row["type"] == "account":
+            found["account"] = row
+        else:
             found[row["type"]][row["id"]] = row
     return found
-
-
-def without_sources(text):
-    """A dump less the account's lines by source: those alone may differ between a file, the embedded log and Kafka."""
-    return "".join(line for line in text.splitlines(True) if '"source"' not in line and '"topic"' not in line)
 
 
 def difference(left, right):
@@ -355,10 +349,6 @@ def simulate(name, *arguments):
 def kcat_line(broker, topic, value, key="", partition=0):
     subprocess.run(["kcat", "-P", "-b", broker.address, "-t", topic, "-p", str(partition), *(["-k", key] if key else [])], input=value, check=True,
                    timeout=60)
-
-
-def generated_files():
-    return sorted(glob.glob(str(WORK / "schemas/bellwether/v1/*_pb2*.py")))
 
 
 __all__ = [name for name in globals() if not name.startswith("_")]
