@@ -1,5 +1,6 @@
 #include "operators/decay.h"
 
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 
@@ -71,8 +72,8 @@ uint128 Decay::weight(int64_t day, int64_t base) const {
 
 uint32_t cell_of(uint128 sum, int64_t base) {
   if (sum == 0) return 0;
-  int exponent = 127;
-  while ((sum >> exponent) == 0) --exponent;
+  const auto high = static_cast<uint64_t>(sum >> 64);
+  const int exponent = high != 0 ? 127 - std::countl_zero(high) : 63 - std::countl_zero(static_cast<uint64_t>(sum));
   // The fraction of log2: by squaring a 62-bit mantissa three times, one bit of the fraction each. Truncation loses less than one
   // part in 2^60 a step; what matters is that everybody computes the same.
   uint64_t m = exponent >= 62 ? static_cast<uint64_t>(sum >> (exponent - 62)) : static_cast<uint64_t>(sum << (62 - exponent));

@@ -116,6 +116,7 @@ void LikeBook::link(size_t i, bool fresh) {
 
 void LikeBook::append(LikeEntry entry) {
   entry.born = entry.undone = entry.used = false;
+  if (counts_for_pair(entry) && day_of(entry.time_us) > expired_day_) oldest_day_ = std::min(oldest_day_, day_of(entry.time_us));
   entries_.push_back(entry);
   link(entries_.size() - 1, true);
   if (indexed_) index(entries_.size() - 1);
@@ -195,6 +196,7 @@ int64_t LikeBook::oldest_unexpired_day() const {
   int64_t oldest = INT64_MAX;
   for (const LikeEntry& e : entries_)
     if (day_of(e.time_us) > expired_day_) oldest = std::min(oldest, day_of(e.time_us));
+  oldest_day_ = oldest, oldest_known_ = true;
   return oldest;
 }
 
@@ -204,7 +206,7 @@ std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self
   while (expired_day_ < day) {
     const int64_t next = oldest_unexpired_day();
     if (next > day) {
-      expired_day_ = day;
+      expired_day_ = day, oldest_known_ = false;
       break;
     }
     std::vector<std::pair<uint64_t, size_t>> leaving;
@@ -215,7 +217,7 @@ std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self
     std::vector<std::pair<uint64_t, size_t>> held;
     for (size_t k = 0; k < leaving.size(); ++k)
       if ((k == 0 || leaving[k].first != leaving[k - 1].first) && likes_author(leaving[k].first)) held.push_back(leaving[k]);
-    expired_day_ = next;
+    expired_day_ = next, oldest_known_ = false;
     for (const auto& [author, i] : held)
       if (!likes_author(author)) ended.push_back({author, {self, entries_[i].time_us, entries_[i].id_hash}});
   }
@@ -336,7 +338,7 @@ bool LikeBook::add_block(std::string_view bytes) {
 }
 
 void LikeBook::finish_loading() {
-  loaded_ = true;
+  loaded_ = true, oldest_known_ = false;
   build_index();
   for (size_t i = 0; i < entries_.size(); ++i) link(i, false);
 }

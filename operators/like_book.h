@@ -111,6 +111,8 @@ class LikeBook {
   uint32_t next_number_ = 0;
   std::vector<OpenDiscount> discounts_;
   int64_t expired_day_ = INT64_MIN;  // all entries of days <= this are expired
+  mutable int64_t oldest_day_ = 0;   // what oldest_unexpired_day gave last, while nothing but likes came since
+  mutable bool oldest_known_ = false;
   bool loaded_ = true;
   // Built once the book is larger than a scan is cheap.
   bool indexed_ = false;

@@ -113,6 +113,8 @@ class Context {
   virtual std::string read_block(int64_t day, uint32_t number) = 0;
   // A record for the out topics and the watchers; its id is (tick, operator, key, sequence).
   virtual void emit(OutKind kind, std::string_view payload) = 0;
+  // False where nobody would read a record of this kind: then it need not be made. No state may depend on it.
+  virtual bool wanted(OutKind) const { return true; }
   // kCommunity only: new cut-offs from the next tick on; users between the old and the new lines are sent kRecheck (messages.h).
   virtual void broadcast(const Cutoffs& cutoffs) = 0;
   // kRings only: runs the block test over `input` and the ledger up to this tick; the result comes back as a message to this key

@@ -25,8 +25,14 @@ bool Portrait::active_on(int64_t day) const {
 }
 
 uint32_t Portrait::days_active(int64_t today, uint32_t window_days) const {
+  const int64_t from = std::max<int64_t>(0, today - static_cast<int64_t>(window_days) - first_day_);
+  const int64_t to = std::min<int64_t>(kDays - 1, today - first_day_);  // bits from..to
   uint32_t n = 0;
-  for (int64_t d = std::max(first_day_, today - static_cast<int64_t>(window_days)); d <= today && d < first_day_ + kDays; ++d) n += active_on(d);
+  for (int64_t word = 0; word < 3; ++word) {
+    const int64_t low = std::max<int64_t>(from - word * 64, 0), high = std::min<int64_t>(to - word * 64, 63);
+    if (low > high) continue;
+    n += static_cast<uint32_t>(std::popcount(days_[static_cast<size_t>(word)] & (~uint64_t{0} << low) & (~uint64_t{0} >> (63 - high))));
+  }
   return n;
 }
 

@@ -17,7 +17,7 @@ uint128 Sums::profile(const ProfileConfig& p) const {
   return sum;
 }
 
-void ScoreBook::add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int64_t raw_micros, int64_t authentic_micros) {
+Bucket& ScoreBook::bucket(int64_t day, RuleId rule, uint16_t rules) {
   // Nearly always the newest bucket.
   auto at = buckets_.end();
   while (at != buckets_.begin()) {
@@ -25,16 +25,21 @@ void ScoreBook::add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int
     if (before.day < day || (before.day == day && before.rule < rule)) break;
     --at;
   }
-  if (at == buckets_.end() || at->day != day || at->rule != rule) {
-    if (count == 0 && raw_micros == 0 && authentic_micros == 0) return;
-    at = buckets_.insert(at, {day, rule, rules, 0, 0, 0});
-  }
-  at->count += count, at->raw_micros += raw_micros, at->authentic_micros += authentic_micros;
+  if (at == buckets_.end() || at->day != day || at->rule != rule) at = buckets_.insert(at, {day, rule, rules, 0, 0, 0});
+  return *at;
+}
+
+void ScoreBook::add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int64_t raw_micros, int64_t authentic_micros) {
+  if (count == 0 && raw_micros == 0 && authentic_micros == 0) return;
+  Bucket& b = bucket(day, rule, rules);
+  b.count += count, b.raw_micros += raw_micros, b.authentic_micros += authentic_micros;
   // A bucket that is nothing stays until its day leaves: its cap is that of its first credit, come what may.
 }
 
 void ScoreBook::forget(int64_t day) {
-  std::erase_if(buckets_, [day](const Bucket& b) { return b.day <= day; });
+  auto kept = buckets_.begin();
+  while (kept != buckets_.end() && kept->day <= day) ++kept;
+  if (kept != buckets_.begin()) buckets_.erase(buckets_.begin(), kept);
 }
 
 int64_t ScoreBook::counted(const Bucket& b, int64_t extra_micros, const RulesOf& rules) {

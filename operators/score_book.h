@@ -47,13 +47,15 @@ class ScoreBook {
   bool empty() const { return buckets_.empty(); }
   // Adds to a bucket, made if need be. Buckets that became nothing leave.
   void add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int64_t raw_micros, int64_t authentic_micros);
+  // Makes a bucket where there is none, so that points given back to it count.
+  void open(int64_t day, RuleId rule, uint16_t rules) { bucket(day, rule, rules); }
   // Drops the buckets of days <= `day`.
   void forget(int64_t day);
   int64_t oldest_day() const { return buckets_.empty() ? INT64_MAX : buckets_.front().day; }
 
   // Points that count of a bucket: min(cap, authentic).
   static int64_t counted(const Bucket& b, int64_t extra_micros, const RulesOf& rules);
-  // Sums as of `today`; `given_back` adds points to their buckets first (the world without a flag).
+  // Sums as of `today`; `given_back` adds points to their buckets first (the world without a flag), which must be there.
   Sums sums(int64_t today, const CommunityConfig& community, const RulesOf& rules, const std::vector<Taken>* given_back = nullptr) const;
 
   void write(Writer& w) const;
@@ -61,6 +63,7 @@ class ScoreBook {
   size_t memory() const { return buckets_.capacity() * sizeof(Bucket); }
 
  private:
+  Bucket& bucket(int64_t day, RuleId rule, uint16_t rules);
   std::vector<Bucket> buckets_;  // by (day, rule)
 };
 

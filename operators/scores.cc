@@ -46,7 +46,7 @@ class Scores final : public OperatorOf<ScoresState> {
       }
       switch (kind_of(item.payload)) {
         case MessageKind::kCredit: credit(s, key, decode_credit(item.payload), context), changed = scored = true; break;
-        case MessageKind::kActivity: activity(s, decode_activity(item.payload), context), changed = true; break;
+        case MessageKind::kActivity: changed |= activity(s, decode_activity(item.payload), context); break;
         case MessageKind::kGate: gate(s, key, decode_gate(item.payload), item.id_hash, context), changed = scored = true; break;
         case MessageKind::kBenefit: benefit(s, decode_benefit(item.payload), context), changed = scored = true; break;
         case MessageKind::kRecheck: changed = true; break;
@@ -128,17 +128,22 @@ class Scores final : public OperatorOf<ScoresState> {
       w.likers += at->liker_delta - c.liker_delta;
       if (left) continue;
       take(w, c.day, c.rule, at->authentic_micros - c.authentic_micros);
+      if (at->reached_authentic_micros == c.reached_authentic_micros) continue;
+      s.book.open(c.day, RuleId::kPersonReached, c.rules);  // here they reached nobody, there they did
       take(w, c.day, RuleId::kPersonReached, at->reached_authentic_micros - c.reached_authentic_micros);
     }
   }
 
-  static void activity(ScoresState& s, const Activity& a, Context& context) {
+  // True where it may change the user's standing: a new day active.
+  static bool activity(ScoresState& s, const Activity& a, Context& context) {
     know(s, a.user_id, a.time_us, context);
+    bool new_day = true;
     const auto kind = static_cast<ActKind>(a.act);
     // A user's likes are in the portrait at their home; of them only the day comes here.
     if (kind == ActKind::kOther && a.channel.empty() && a.topics.empty()) s.portrait.mark_day(day_of(a.time_us));
-    else s.portrait.act(a.time_us, kind, a.channel);
+    else new_day = s.portrait.act(a.time_us, kind, a.channel);
     for (std::string_view t : a.topics) s.portrait.topic(t);
+    return new_day;
   }
 
   static void gate(ScoresState& s, Key key, const Gate& g, uint64_t id_hash, Context& context) {
@@ -216,14 +221,17 @@ class Scores final : public OperatorOf<ScoresState> {
 
     const Standing here = standing(s, sums, community, now, s.likers);
     const Tier before = s.machine.tier;
-    if (s.machine.step(here, community, context.cutoffs(), now)) {
+    // The timer of their own hour fires in the first tick at or after it.
+    const int64_t since_hour = now - hours_of_their_own(key);
+    const bool daily = since_hour - floor_div(since_hour, kDayUs) * kDayUs < kSlotUs;
+    if (s.machine.step(here, community, context.cutoffs(), now, daily)) {
       index_tier(context, before, s.machine.tier);
       change(s, before, s.machine.tier, s.machine.reason, context);
     }
     for (WithoutFlag& w : s.without) {
       const Sums there_sums = s.book.sums(day_of(now), community, rules, &w.taken);
       const Standing there = standing(s, there_sums, community, now, s.likers + w.likers);
-      w.machine.step(there, community, context.cutoffs(), now);
+      w.machine.step(there, community, context.cutoffs(), now, daily);
       if (!w.told && community.ranking.enabled) ranking(s, key, w, here, there, context);
     }
   }
@@ -314,6 +322,7 @@ class Scores final : public OperatorOf<ScoresState> {
       return;
     }
     s.reported_minute = minute, s.report_due = false;
+    if (!context.wanted(OutKind::kScore)) return context.emit(OutKind::kScore, {});  // ids count on, made or not
     const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
     const ScoreView view = scores_of(s, context.community(), rules, now);
     ScoreRecord r;

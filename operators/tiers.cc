@@ -19,19 +19,19 @@ struct Asked {
   const char* name;
   int64_t required, have;
 };
-// Calls each(name, required, have) for whatever the tier asks.
+// Calls each(name, required, have) for whatever the tier asks, until it returns false. False where it did.
 template <class Each>
-void each_check(Tier tier, const Standing& s, const CommunityConfig& community, const Cutoffs& cutoffs, Each&& each) {
+bool each_check(Tier tier, const Standing& s, const CommunityConfig& community, const Cutoffs& cutoffs, Each&& each) {
   static constexpr const char* kPoints[] = {"innovation points", "communication points", "referral points", "knowledge points"};
   const TierConfig& t = community.tiers[static_cast<size_t>(tier)];
-  if (t.min_score_micros > 0) each("score", t.min_score_micros, s.score_micros);
-  if (t.gates.days_active > 0) each("days active", t.gates.days_active, s.days_active);
-  if (t.gates.distinct_likers > 0) each("distinct likers", t.gates.distinct_likers, s.distinct_likers);
-  if (t.gates.certificates > 0) each("certificates", t.gates.certificates, s.certificates);
-  if (t.gates.exams > 0) each("exams", t.gates.exams, s.exams);
+  if (t.min_score_micros > 0 && !each("score", t.min_score_micros, s.score_micros)) return false;
+  if (t.gates.days_active > 0 && !each("days active", t.gates.days_active, s.days_active)) return false;
+  if (t.gates.distinct_likers > 0 && !each("distinct likers", t.gates.distinct_likers, s.distinct_likers)) return false;
+  if (t.gates.certificates > 0 && !each("certificates", t.gates.certificates, s.certificates)) return false;
+  if (t.gates.exams > 0 && !each("exams", t.gates.exams, s.exams)) return false;
   for (size_t c = 0; c < 4; ++c)
-    if (t.gates.points_micros[c] > 0) each(kPoints[c], t.gates.points_micros[c], s.points_micros[c]);
-  if (t.top_permille > 0 && cutoffs.version > 0) each("percentile", cutoffs.cell[static_cast<size_t>(tier)], s.cell);
+    if (t.gates.points_micros[c] > 0 && !each(kPoints[c], t.gates.points_micros[c], s.points_micros[c])) return false;
+  return t.top_permille == 0 || cutoffs.version == 0 || each("percentile", cutoffs.cell[static_cast<size_t>(tier)], s.cell);
 }
 
 }  // namespace
@@ -40,15 +40,18 @@ std::vector<GateCheck> checks(Tier tier, const Standing& standing, const Communi
   std::vector<GateCheck> found;
   if (tier <= Tier::kMember) return found;
   each_check(tier, standing, community, cutoffs,
-             [&](const char* name, int64_t required, int64_t have) { found.push_back({name, required, have, have >= required}); });
+             [&](const char* name, int64_t required, int64_t have) {
+               found.push_back({name, required, have, have >= required});
+               return true;
+             });
   return found;
 }
 
 Tier entry_tier(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs) {
   for (Tier tier : {Tier::kLead, Tier::kKey, Tier::kContributor}) {
-    bool met = standing.score_micros > 0;
-    each_check(tier, standing, community, cutoffs, [&](const char*, int64_t required, int64_t have) { met = met && have >= required; });
-    if (met) return tier;
+    if (standing.score_micros > 0 &&
+        each_check(tier, standing, community, cutoffs, [](const char*, int64_t required, int64_t have) { return have >= required; }))
+      return tier;
   }
   return Tier::kMember;
 }
@@ -56,12 +59,10 @@ Tier entry_tier(const Standing& standing, const CommunityConfig& community, cons
 bool holds(Tier tier, const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs) {
   if (tier <= Tier::kMember) return true;
   const int64_t percent = community.hysteresis_percent, cells = cells_within(community.hysteresis_percent);
-  bool held = true;
-  each_check(tier, standing, community, cutoffs, [&](const char* name, int64_t required, int64_t have) {
+  return each_check(tier, standing, community, cutoffs, [&](const char* name, int64_t required, int64_t have) {
     const bool percentile = name[0] == 'p';
-    held = held && (percentile ? have + cells >= required : static_cast<uint128>(have) * 100 >= static_cast<uint128>(required) * static_cast<uint128>(percent));
+    return percentile ? have + cells >= required : static_cast<uint128>(have) * 100 >= static_cast<uint128>(required) * static_cast<uint128>(percent);
   });
-  return held;
 }
 
 const char* tier_name(Tier tier) {
@@ -114,7 +115,7 @@ std::string lost(Tier tier, const Standing& s, const CommunityConfig& community,
 }
 }  // namespace
 
-bool TierMachine::step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs, int64_t now_us) {
+bool TierMachine::step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs, int64_t now_us, bool daily) {
   const Tier entry = entry_tier(standing, community, cutoffs);
   if (entry > tier) {
     reason = promoted(entry, standing, community, cutoffs);
@@ -125,6 +126,7 @@ bool TierMachine::step(const Standing& standing, const CommunityConfig& communit
     below_since_us = 0;
     return false;
   }
+  if (!daily) return false;
   if (below_since_us == 0) below_since_us = now_us;
   if (now_us < below_since_us + static_cast<int64_t>(community.grace_days) * kDayUs) return false;
   // Grace is over: down to the highest tier that is entered or, lower than this one, still held.

@@ -37,8 +37,9 @@ struct TierMachine {
   int64_t below_since_us = 0;               // grace runs from here; 0: not below
   std::string reason;                       // of the last change, for people
 
-  // Returns true where the tier changed.
-  bool step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs, int64_t now_us);
+  // Returns true where the tier changed. A tier is reached at any step; grace begins, and a tier is lost, at the user's own hour
+  // only (`daily`): scores fall with the days, and how often somebody looks in between must not tell.
+  bool step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs, int64_t now_us, bool daily);
   void write(Writer& w) const;
   bool read(Reader& r);
 };

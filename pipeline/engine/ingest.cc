@@ -88,7 +88,7 @@ Status Ingest::join(size_t source, size_t local, bool first) {
 }
 
 int Ingest::pick(int64_t now) {
-  int busy = -1, empty = -1, overdue = -1;
+  int busy = -1, empty = -1;
   for (int i = 0; i < static_cast<int>(partitions_.size()); ++i) {
     const Partition& p = partitions_[i];
     if (p.finished || !schedule_.may_poll(i)) continue;
@@ -98,9 +98,10 @@ int Ingest::pick(int64_t now) {
       if (empty < 0 || p.polled_at < partitions_[empty].polled_at) empty = i;
     }
   }
-  if (empty >= 0 && now - partitions_[empty].polled_at >= kLookUs) overdue = empty;
-  if (overdue >= 0) return overdue;
-  return busy >= 0 ? busy : empty;
+  if (busy < 0 || empty < 0) return busy >= 0 ? busy : empty;
+  // Turns, where polls take longer than that.
+  const int64_t looked_at = partitions_[empty].polled_at;
+  return now - looked_at >= kLookUs && partitions_[busy].polled_at >= looked_at ? empty : busy;
 }
 
 Status Ingest::poll(Partition& p, size_t index, int64_t now) {
@@ -211,6 +212,8 @@ bool Ingest::quiet_due(int64_t now, int64_t& slot) const {
   return due < slot;
 }
 
+int64_t Ingest::end_slot() const { return newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs); }
+
 void Ingest::floors(int64_t now) {
   if (partitions_.empty()) return;
   int64_t lowest = INT64_MAX;
@@ -235,13 +238,18 @@ void Ingest::floors(int64_t now) {
   if (unfinished == 0) {
     if (ended_) return;
     ended_ = true;
-    const int64_t slot = newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs);
-    for (size_t i = 0; i < partitions_.size(); ++i) add_floor(partitions_[i], i, slot);
+    for (size_t i = 0; i < partitions_.size(); ++i) add_floor(partitions_[i], i, end_slot());
     return;
   }
-  if (active > 0 && active < partitions_.size()) {
-    for (size_t i = 0; i < partitions_.size(); ++i)
-      if (partitions_[i].finished || partitions_[i].idle) add_floor(partitions_[i], i, lowest);
+  if (active > 0 && active < partitions_.size() && lowest > INT64_MIN) {
+    // One that has ended holds nobody up at all. An idle one stands where the lowest stands, and only gives way where that one has
+    // more records in its slot than may be held.
+    for (size_t i = 0; i < partitions_.size(); ++i) {
+      const Partition& p = partitions_[i];
+      // After a restart the lowest may stand at the last floor already: nothing is raised past that.
+      if (p.finished) add_floor(partitions_[i], i, std::min(lowest + 1, end_slot()));
+      if (p.idle) add_floor(partitions_[i], i, lowest + (stuck_ ? 1 : 0));
+    }
   }
   int64_t slot;
   if (options_.floors && !options_.until_end && quiet_due(now, slot))
@@ -297,6 +305,7 @@ Status Ingest::step(std::unique_ptr<Chunk>& chunk, bool& done, bool& waited) {
   started_ = true;
   const int64_t now = options_.clock_us();
   const int at = pick(now);
+  stuck_ = at < 0;
   if (at >= 0) {
     if (Status status = poll(partitions_[at], at, now); !status.ok()) return status;
   }

@@ -88,6 +88,7 @@ class Ingest {
   void place(Partition& p, size_t index, PollBatch& batch);
   void hold(Record& record, TickId tick, PollBatch& batch);
   void floors(int64_t now);
+  int64_t end_slot() const;  // the floor of everything that has ended
   void add_floor(Partition& p, size_t index, int64_t slot);
   bool quiet_due(int64_t now, int64_t& slot) const;
   std::unique_ptr<Chunk> close();
@@ -105,6 +106,7 @@ class Ingest {
   TickId committed_, closed_;
   int64_t newest_us_ = INT64_MIN, newest_read_at_ = 0;
   bool ended_ = false, started_ = false;
+  bool stuck_ = false;  // the last step could poll nobody
   uint64_t chunk_number_ = 0;
 
   absl::btree_map<TickId, uint32_t> open_;       // bucket of each open tick

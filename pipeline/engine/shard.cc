@@ -115,11 +115,8 @@ int64_t Shard::counter(CounterId id) const {
 }
 
 void Shard::counters(uint16_t family, absl::FunctionRef<void(uint32_t number, int64_t value)> each) const {
-  std::vector<std::pair<uint32_t, int64_t>> found;
-  for (const auto& [id, value] : *env_.counters)
-    if (id.family == family && value != 0) found.emplace_back(id.number, value);
-  std::sort(found.begin(), found.end());
-  for (const auto& [number, value] : found) each(number, value);
+  for (auto it = env_.counters->lower_bound({family, 0}); it != env_.counters->end() && it->first.family == family; ++it)
+    if (it->second != 0) each(it->first.number, it->second);
 }
 
 void Shard::outcome(Outcome outcome) {
@@ -189,7 +186,8 @@ void Shard::write_blocks(WriteSet& set) {
 }
 
 void Shard::emit(OutKind kind, std::string_view payload) {
-  effects_.out.push_back({kind, slot_->key, next_sequence(), arena_.copy(payload)});
+  const uint32_t sequence = next_sequence();
+  if (wanted(kind)) effects_.out.push_back({kind, slot_->key, sequence, arena_.copy(payload)});
 }
 
 }  // namespace bellwether

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>
 
 #include "pipeline/decode/arena.h"
@@ -26,12 +27,7 @@ struct ConfigVersion {
   CommunityConfig config;
 };
 
-struct CounterHash {
-  size_t operator()(const CounterId& id) const {
-    return static_cast<size_t>((uint64_t{id.family} << 32 | id.number) * 0x9e3779b97f4a7c15);
-  }
-};
-using Counters = absl::flat_hash_map<CounterId, int64_t, CounterHash>;
+using Counters = absl::btree_map<CounterId, int64_t>;  // in order: a family is walked by the hour
 
 // What stands still during a tick.
 struct TickEnv {
@@ -44,6 +40,7 @@ struct TickEnv {
   const Hasher* hasher = nullptr;
   const OperatorSet* operators = nullptr;
   const std::vector<PartitionId>* partitions = nullptr;
+  bool outbox = true;  // somebody reads out records
 };
 
 // An item on its way to a key.
@@ -123,6 +120,7 @@ class Shard final : public Context {
   void write_block(int64_t day, uint32_t number, std::string_view bytes) override;
   std::string read_block(int64_t day, uint32_t number) override;
   void emit(OutKind kind, std::string_view payload) override;
+  bool wanted(OutKind kind) const override { return env_.outbox || kind != OutKind::kScore; }
   void broadcast(const Cutoffs& cutoffs) override { effects_.cutoffs.push_back(cutoffs); }
   void analyse(std::string_view input) override { effects_.analyses.push_back({slot_->key, arena_.copy(input)}); }
 

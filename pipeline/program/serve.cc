@@ -1,8 +1,8 @@
+#include <spdlog/spdlog.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <thread>
-
-#include <spdlog/spdlog.h>
 
 #include "pipeline/program/program.h"
 #include "pipeline/service/outbox.h"
@@ -49,7 +49,8 @@ Status open_inputs(const Config& config, Inputs& out) {
     EmbeddedLog::Options options;
     options.config = config.log;
     options.now_us = [] {
-      return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+      return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
     };
     std::vector<std::string> messages;
     Status status = EmbeddedLog::open(config.engine.data_dir, options, out.log, messages);
@@ -76,8 +77,8 @@ void follow_commits(const Engine& engine, EmbeddedLog& log, const std::atomic<bo
   }
 }
 
-// What stands around the engine: the query service, the metrics port, the out records' way to Kafka, and where what comes in by gRPC is
-// written. They read what the engine publishes and end before it does.
+// What stands around the engine: the query service, the metrics port, the out records' way to Kafka, and where what
+// comes in by gRPC is written. They read what the engine publishes and end before it does.
 class Around {
  public:
   Status start(const Config& config, Engine& engine, const Store& store, Inputs& inputs) {
@@ -87,7 +88,8 @@ class Around {
     } else {
       KafkaSink::Options options;
       options.topics.clear();  // the topics read are not ours to make
-      if (Status status = KafkaSink::open(config.kafka, options, {log_kafka, {}}, producer_); !status.ok()) return status;
+      if (Status status = KafkaSink::open(config.kafka, options, {log_kafka, {}}, producer_); !status.ok())
+        return status;
       input_ = make_kafka_input(*producer_, config.kafka.topics);
     }
     if (!config.metrics.listen.empty()) {
@@ -108,7 +110,9 @@ class Around {
     if (Status status = start_service(config, std::move(deps), service_); !status.ok()) return status;
     if (!config.kafka.brokers.empty() && config.kafka.outputs) {
       Outbox::Deps out;
-      out.wait_published = [&engine](uint64_t number, int64_t timeout_us) { return engine.wait_published(number, timeout_us); };
+      out.wait_published = [&engine](uint64_t number, int64_t timeout_us) {
+        return engine.wait_published(number, timeout_us);
+      };
       out.delivered = [&engine](uint64_t through) { engine.outbox_delivered(through); };
       out.make_sink = [kafka = config.kafka](std::unique_ptr<Sink>& sink) {
         KafkaSink::Options options;
@@ -162,14 +166,16 @@ int serve(const ServeOptions& options) {
   std::unique_ptr<Store> store;
   StoreOptions store_options;
   store_options.block_cache_mb = config.engine.block_cache_mb;
-  if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok()) return failed(status.message);
+  if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok())
+    return failed(status.message);
   Inputs inputs;
   if (const Status status = open_inputs(config, inputs); !status.ok()) return failed(status.message);
   EngineOptions engine_options;
   engine_options.until_end = options.until_end;
   engine_options.outbox = !config.kafka.brokers.empty() && config.kafka.outputs;
   std::unique_ptr<Engine> engine;
-  if (const Status status = Engine::open(config, program_operators(), *store, inputs.sources, engine_options, engine); !status.ok())
+  if (const Status status = Engine::open(config, program_operators(), *store, inputs.sources, engine_options, engine);
+      !status.ok())
     return failed(status.message);
 
   const StopOnSignal guard(*engine);
@@ -187,8 +193,8 @@ int serve(const ServeOptions& options) {
   if (follower.joinable()) follower.join();
   if (!status.ok()) return failed(status.message);
   const Account a = engine->published()->account();
-  spdlog::info("stopped: consumed {}, applied {}, duplicate {}, late {}, dead-lettered {}", a.consumed, a.applied, a.duplicate, a.late,
-               a.dead_lettered);
+  spdlog::info("stopped: consumed {}, applied {}, duplicate {}, late {}, dead-lettered {}", a.consumed, a.applied,
+               a.duplicate, a.late, a.dead_lettered);
   return 0;
 }
 

@@ -52,7 +52,8 @@ std::vector<FilterField> dead_fields() {
 std::string text_of(const DeadKey& key) {
   std::string out;
   Writer w(out);
-  w.zigzag(key.tick.slot), w.varint(key.tick.sub), w.fixed64(key.topic_hash), w.zigzag(key.partition), w.zigzag(key.offset);
+  w.zigzag(key.tick.slot), w.varint(key.tick.sub), w.fixed64(key.topic_hash), w.zigzag(key.partition),
+      w.zigzag(key.offset);
   return out;
 }
 bool parse(std::string_view text, DeadKey& key) {
@@ -66,15 +67,21 @@ class AdminService final : public pb::Admin::CallbackService {
  public:
   explicit AdminService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const pb::GetStatusRequest* request, pb::GetStatusResponse* response) override {
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const pb::GetStatusRequest* request,
+                                      pb::GetStatusResponse* response) override {
     return run_unary(core_, context, "Admin.GetStatus", kStaff, request, response,
-                     [this](const Call& call, const pb::GetStatusRequest&, pb::GetStatusResponse& out) { return status(call, out); });
+                     [this](const Call& call, const pb::GetStatusRequest&, pb::GetStatusResponse& out) {
+                       return status(call, out);
+                     });
   }
 
-  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context, const pb::ListDeadLettersRequest* request,
+  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
+                                            const pb::ListDeadLettersRequest* request,
                                             pb::ListDeadLettersResponse* response) override {
     return run_unary(core_, context, "Admin.ListDeadLetters", kStaff, request, response,
-                     [this](const Call& call, const pb::ListDeadLettersRequest& in, pb::ListDeadLettersResponse& out) { return dead(call, in, out); });
+                     [this](const Call& call, const pb::ListDeadLettersRequest& in, pb::ListDeadLettersResponse& out) {
+                       return dead(call, in, out);
+                     });
   }
 
  private:
@@ -91,7 +98,8 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
 
   std::vector<const PartitionState*> partitions;
   for (const PartitionState& p : at.partitions()) partitions.push_back(&p);
-  std::sort(partitions.begin(), partitions.end(), [](const PartitionState* a, const PartitionState* b) { return a->id < b->id; });
+  std::sort(partitions.begin(), partitions.end(),
+            [](const PartitionState* a, const PartitionState* b) { return a->id < b->id; });
   int64_t furthest = INT64_MIN;
   for (const PartitionFigures& f : figures.partitions) furthest = std::max(furthest, f.watermark_us);
   for (const PartitionState* p : partitions) {
@@ -130,7 +138,8 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
   for (const Tier tier : {Tier::kContributor, Tier::kKey, Tier::kLead}) {
     if (!broken.ok()) break;
     uint64_t count = 0;
-    broken = at.scan_index(IndexId::kUsersByTier, static_cast<uint8_t>(tier), true, {}, [&](const IndexKey&) { return ++count, true; });
+    broken = at.scan_index(IndexId::kUsersByTier, static_cast<uint8_t>(tier), true, {},
+                           [&](const IndexKey&) { return ++count, true; });
     pb::TierCount* t = out.add_tiers();
     t->set_tier(to_pb(tier));
     t->set_count(count);
@@ -139,7 +148,8 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
   pb::TierCount* members = out.add_tiers();
   members->set_tier(pb::TIER_MEMBER);
   members->set_count(users - std::min(users, above_member));
-  std::sort(out.mutable_tiers()->begin(), out.mutable_tiers()->end(), [](const auto& a, const auto& b) { return a.tier() < b.tier(); });
+  std::sort(out.mutable_tiers()->begin(), out.mutable_tiers()->end(),
+            [](const auto& a, const auto& b) { return a.tier() < b.tier(); });
 
   std::map<std::pair<FlagKind, FlagStatus>, uint64_t> flags;
   Lookup lookup(call.reading);
@@ -164,7 +174,8 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
   }
   out.set_outbox_pending(figures.outbox_pending);
   out.set_version(core_.deps().version);
-  set_time(std::chrono::duration_cast<std::chrono::microseconds>(core_.started().time_since_epoch()).count(), out.mutable_start_time());
+  set_time(std::chrono::duration_cast<std::chrono::microseconds>(core_.started().time_since_epoch()).count(),
+           out.mutable_start_time());
   add_detail(out, "memory_resident_bytes", resident_bytes());
   add_detail(out, "cache_bytes", figures.cache.cache_bytes);
   add_detail(out, "cache_states", figures.cache.states);
@@ -183,7 +194,8 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
   return grpc::Status::OK;
 }
 
-grpc::Status AdminService::dead(const Call& call, const pb::ListDeadLettersRequest& in, pb::ListDeadLettersResponse& out) {
+grpc::Status AdminService::dead(const Call& call, const pb::ListDeadLettersRequest& in,
+                                pb::ListDeadLettersResponse& out) {
   Filter filter;
   std::string error;
   static const std::vector<FilterField> kFields = dead_fields();
@@ -191,12 +203,13 @@ grpc::Status AdminService::dead(const Call& call, const pb::ListDeadLettersReque
   PageFrame page;
   if (grpc::Status opened = page.open(core_, call, in, "dead\n" + in.filter()); !opened.ok()) return opened;
   std::optional<DeadKey> after;
-  if (!page.last.empty() && !parse(page.last, after.emplace())) return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
+  if (!page.last.empty() && !parse(page.last, after.emplace()))
+    return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
   DeadKey last;
   size_t examined = 0, bytes = 0;
   const Status walked = page.reading->at().scan_dead(after, [&](const DeadKey& key, const DeadLetterRow& row) {
-    if (static_cast<uint32_t>(out.dead_letters_size()) == page.size || examined == kExaminedMax || bytes > kAnswerBytesMax ||
-        (examined > 0 && (examined & 63) == 0 && call.over())) {
+    if (static_cast<uint32_t>(out.dead_letters_size()) == page.size || examined == kExaminedMax ||
+        bytes > kAnswerBytesMax || (examined > 0 && (examined & 63) == 0 && call.over())) {
       out.set_next_page_token(page.next(core_, text_of(last)));
       return false;
     }
@@ -204,12 +217,18 @@ grpc::Status AdminService::dead(const Call& call, const pb::ListDeadLettersReque
     last = key;
     const auto values = [&](int id) -> FilterValues {
       switch (id) {
-        case kReason: return {{static_cast<int64_t>(row.reason), {}}};
-        case kTopic: return {{0, row.from.topic}};
-        case kPartition: return {{row.from.number, {}}};
-        case kOffset: return {{row.offset, {}}};
-        case kTime: return {{row.slot > kFirstSlot ? row.slot * kSlotUs : INT64_MIN, {}}};
-        default: return {};
+        case kReason:
+          return {{static_cast<int64_t>(row.reason), {}}};
+        case kTopic:
+          return {{0, row.from.topic}};
+        case kPartition:
+          return {{row.from.number, {}}};
+        case kOffset:
+          return {{row.offset, {}}};
+        case kTime:
+          return {{row.slot > kFirstSlot ? row.slot * kSlotUs : INT64_MIN, {}}};
+        default:
+          return {};
       }
     };
     if (filter.matches(values)) {

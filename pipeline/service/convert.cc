@@ -90,8 +90,9 @@ bool parse_change_id(std::string_view text, ChangeId& out) {
     text.remove_prefix(1);
     return true;
   };
-  if (!hex_part(text, 16, slot) || !dash() || !hex_part(text, 8, sub) || !dash() || !hex_part(text, 8, op_kind) || !dash() ||
-      !hex_part(text, 16, hash) || !dash() || !hex_part(text, 8, sequence) || !text.empty() || op_kind > 0xffffff)
+  if (!hex_part(text, 16, slot) || !dash() || !hex_part(text, 8, sub) || !dash() || !hex_part(text, 8, op_kind) ||
+      !dash() || !hex_part(text, 16, hash) || !dash() || !hex_part(text, 8, sequence) || !text.empty() ||
+      op_kind > 0xffffff)
     return false;
   out.tick = {static_cast<int64_t>(slot ^ uint64_t{1} << 63), static_cast<uint32_t>(sub)};
   out.sender = StateKey::of(static_cast<uint32_t>(op_kind), hash);
@@ -162,19 +163,23 @@ bool flag_record(const ChangeId& id, std::string_view payload, pb::FlagRecord& o
   add_detail(flag, "subjects", change.subjects);
   add_detail(flag, "beneficiaries", change.beneficiaries);
   flag.set_summary(std::string(flag_kind_name(change.kind)) + ": " + std::to_string(change.subjects) + " subjects, " +
-                   std::to_string(change.beneficiaries) + " who gained, " + std::to_string(change.evidence) + " events of evidence");
+                   std::to_string(change.beneficiaries) + " who gained, " + std::to_string(change.evidence) +
+                   " events of evidence");
   return true;
 }
 
-bool score_record(const ChangeId& id, std::string_view payload, const CommunityConfig& community, pb::ScoreRecord& out) {
+bool score_record(const ChangeId& id, std::string_view payload, const CommunityConfig& community,
+                  pb::ScoreRecord& out) {
   ScoreRecord record;
   if (!decode(payload, record)) return false;
   out.set_id(text_of(id));
   set_tick(id.tick, out.mutable_tick(), out.mutable_time());
   out.set_user(record.user_id);
-  for (size_t c = 0; c < kCapabilities; ++c) set_score(out.add_capabilities(), c, capability_name(c), record.capability_micros[c]);
+  for (size_t c = 0; c < kCapabilities; ++c)
+    set_score(out.add_capabilities(), c, capability_name(c), record.capability_micros[c]);
   for (size_t p = 0; p < record.profile_micros.size(); ++p)
-    set_score(out.add_profiles(), kCapabilities, p < community.profiles.size() ? community.profiles[p].name : "", record.profile_micros[p]);
+    set_score(out.add_profiles(), kCapabilities, p < community.profiles.size() ? community.profiles[p].name : "",
+              record.profile_micros[p]);
   out.set_tier(to_pb(record.tier));
   out.set_visible_tier(to_pb(record.visible));
   out.set_configuration_version(community.version);

@@ -23,7 +23,8 @@ size_t worker_threads() { return std::clamp<size_t>(2 * std::thread::hardware_co
 std::string positions_text(const std::vector<pb::Position>& positions) {
   std::string text;
   for (const pb::Position& p : positions)
-    text += (text.empty() ? "" : ", ") + p.topic() + "/" + std::to_string(p.partition()) + "@" + std::to_string(p.offset());
+    text +=
+        (text.empty() ? "" : ", ") + p.topic() + "/" + std::to_string(p.partition()) + "@" + std::to_string(p.offset());
   return text;
 }
 
@@ -41,11 +42,13 @@ void set_as_of(const Published& at, pb::AsOf& out) {
   if (at.tick().slot != INT64_MIN) {
     out.mutable_tick()->set_slot(at.tick().slot);
     out.mutable_tick()->set_sub_tick(at.tick().sub);
-    *out.mutable_watermark() = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp((at.tick().slot + 1) * kSlotUs);
+    *out.mutable_watermark() =
+        google::protobuf::util::TimeUtil::MicrosecondsToTimestamp((at.tick().slot + 1) * kSlotUs);
   }
   std::vector<const PartitionState*> sorted;
   for (const PartitionState& p : at.partitions()) sorted.push_back(&p);
-  std::sort(sorted.begin(), sorted.end(), [](const PartitionState* a, const PartitionState* b) { return a->id < b->id; });
+  std::sort(sorted.begin(), sorted.end(),
+            [](const PartitionState* a, const PartitionState* b) { return a->id < b->id; });
   for (const PartitionState* p : sorted) {
     pb::Position* position = out.add_positions();
     position->set_topic(p->id.topic);
@@ -64,7 +67,8 @@ ServiceCore::ServiceCore(const Config& config, ServiceDeps deps, std::optional<T
       executor_(worker_threads(), kQueueMax),
       thread_([this] { tick(); }) {}
 
-grpc::Status ServiceCore::admit(const grpc::ServerContextBase& context, Roles may, const char* method, Caller& out) const {
+grpc::Status ServiceCore::admit(const grpc::ServerContextBase& context, Roles may, const char* method,
+                                Caller& out) const {
   if (!tokens_) {  // loopback only
     out = {"local", Role::kAdmin};
     return grpc::Status::OK;
@@ -72,12 +76,14 @@ grpc::Status ServiceCore::admit(const grpc::ServerContextBase& context, Roles ma
   const auto& metadata = context.client_metadata();
   const auto [begin, end] = metadata.equal_range("authorization");
   if (begin == end)
-    return call_error(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_MISSING", "the call has no metadata authorization: Bearer TOKEN");
+    return call_error(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_MISSING",
+                      "the call has no metadata authorization: Bearer TOKEN");
   const std::string_view given(begin->second.data(), begin->second.size());
   constexpr std::string_view kBearer = "Bearer ";
   const Identity* who = nullptr;
   if (std::next(begin) == end && given.size() > kBearer.size() &&
-      std::equal(kBearer.begin(), kBearer.end(), given.begin(), [](char a, char b) { return (a | 0x20) == (b | 0x20); }))
+      std::equal(kBearer.begin(), kBearer.end(), given.begin(),
+                 [](char a, char b) { return (a | 0x20) == (b | 0x20); }))
     who = tokens_->find(given.substr(kBearer.size()));
   if (who == nullptr) return call_error(grpc::StatusCode::UNAUTHENTICATED, "TOKEN_UNKNOWN", "nobody bears this token");
   out = {who->user, who->role};
@@ -94,7 +100,8 @@ grpc::Status ServiceCore::admit(const grpc::ServerContextBase& context, Roles ma
 
 SystemTime ServiceCore::deadline_of(const grpc::ServerContextBase& context) const {
   const SystemTime given = context.deadline();
-  const SystemTime usual = std::chrono::system_clock::now() + std::chrono::milliseconds(config_.service.default_deadline_ms);
+  const SystemTime usual =
+      std::chrono::system_clock::now() + std::chrono::milliseconds(config_.service.default_deadline_ms);
   // "None" is a time in the far future.
   return given > std::chrono::system_clock::now() + std::chrono::hours(24 * 365) ? usual : given;
 }
@@ -107,8 +114,8 @@ std::shared_ptr<const Reading> ServiceCore::newest() {
   return newest_;
 }
 
-void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime deadline, std::function<bool()> cancelled,
-                               std::function<void(grpc::Status)> then) {
+void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime deadline,
+                               std::function<bool()> cancelled, std::function<void(grpc::Status)> then) {
   if (covers(newest()->at(), positions)) return then(grpc::Status::OK);
   {
     const std::lock_guard lock(mutex_);
@@ -118,7 +125,8 @@ void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime d
       return;
     }
   }
-  then(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED", "more calls wait for a position than the service takes on", 200));
+  then(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED",
+                        "more calls wait for a position than the service takes on", 200));
 }
 
 bool ServiceCore::watch(const std::shared_ptr<Watcher>& watcher) {
@@ -172,7 +180,8 @@ void ServiceCore::tend(bool moved, bool second) {
     const auto now = std::chrono::system_clock::now();
     for (auto it = waiting_.begin(); it != waiting_.end();) {
       const auto next = std::next(it);
-      if (now >= it->deadline || it->cancelled() || covers(*published, it->positions)) ready.splice(ready.end(), waiting_, it);
+      if (now >= it->deadline || it->cancelled() || covers(*published, it->positions))
+        ready.splice(ready.end(), waiting_, it);
       it = next;
     }
     if (moved || second) {
@@ -188,7 +197,8 @@ void ServiceCore::tend(bool moved, bool second) {
       w.then(grpc::Status(grpc::StatusCode::CANCELLED, "the caller went away"));
     } else {
       w.then(call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "POSITION_NOT_REACHED",
-                              "not yet read and committed when the deadline passed: " + positions_text(w.positions), 1000));
+                              "not yet read and committed when the deadline passed: " + positions_text(w.positions),
+                              1000));
     }
   }
   for (const auto& watcher : wake) watcher->wake();
@@ -199,13 +209,15 @@ void ServiceCore::finished(const char* method, const Caller& caller, const grpc:
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
   const char* const code = code_name(status.error_code());
   if (deps_.metrics != nullptr) deps_.metrics->call(method, code, seconds);
-  const bool ours = status.error_code() == grpc::StatusCode::INTERNAL || status.error_code() == grpc::StatusCode::UNKNOWN;
+  const bool ours =
+      status.error_code() == grpc::StatusCode::INTERNAL || status.error_code() == grpc::StatusCode::UNKNOWN;
   const char* const user = caller.user.empty() ? "-" : caller.user.c_str();
   if (status.ok()) {
     spdlog::info("call method={} user={} code={} ms={:.1f}", method, user, code, seconds * 1e3);
   } else {
-    spdlog::log(ours ? spdlog::level::err : spdlog::level::info, "call method={} user={} code={} ms={:.1f} error=\"{}\"", method, user,
-                code, seconds * 1e3, status.error_message().substr(0, 300));
+    spdlog::log(ours ? spdlog::level::err : spdlog::level::info,
+                "call method={} user={} code={} ms={:.1f} error=\"{}\"", method, user, code, seconds * 1e3,
+                status.error_message().substr(0, 300));
   }
 }
 

@@ -1,4 +1,5 @@
-// What all services share: who calls, what tick they read, waiting for a position, the threads that work, the request log.
+// What all services share: who calls, what tick they read, waiting for a position, the threads that work, the request
+// log.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -131,8 +132,8 @@ void set_as_of(const Published& at, pb::AsOf& out);
 
 // Runs one unary call: admits, waits for min_position, works on the executor, logs. `work` gives the call's status.
 template <class Request, class Response, class Work>
-grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerContext* context, const char* method, Roles may,
-                                    const Request* request, Response* response, Work work) {
+grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerContext* context, const char* method,
+                                    Roles may, const Request* request, Response* response, Work work) {
   const auto begun = std::chrono::steady_clock::now();
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   auto call = std::make_shared<Call>();
@@ -147,7 +148,9 @@ grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerConte
   call->deadline = core.deadline_of(*context);
   call->cancelled = [context] { return context->IsCancelled(); };
   auto run = [&core, call, request, response, work, finish] {
-    if (call->over()) return finish(call_error(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE", "the deadline passed before the call was worked on"));
+    if (call->over())
+      return finish(call_error(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE",
+                               "the deadline passed before the call was worked on"));
     call->reading = core.newest();
     grpc::Status status = work(*call, *request, *response);
     if (!status.ok()) response->Clear();
@@ -160,8 +163,10 @@ grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerConte
       const pb::Position& p = request->min_position(i);
       const std::string field = "min_position[" + std::to_string(i) + "]";
       if (p.topic().empty()) wrong.emplace_back(field + ".topic", "is empty");
-      if (p.partition() < 0) wrong.emplace_back(field + ".partition", "given " + std::to_string(p.partition()) + ", allowed: 0 or more");
-      if (p.offset() < 0) wrong.emplace_back(field + ".offset", "given " + std::to_string(p.offset()) + ", allowed: 0 or more");
+      if (p.partition() < 0)
+        wrong.emplace_back(field + ".partition", "given " + std::to_string(p.partition()) + ", allowed: 0 or more");
+      if (p.offset() < 0)
+        wrong.emplace_back(field + ".offset", "given " + std::to_string(p.offset()) + ", allowed: 0 or more");
     }
     if (request->min_position_size() > 1024) wrong.emplace_back("min_position", "more than 1024 positions");
     if (!wrong.empty()) {
@@ -171,16 +176,18 @@ grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerConte
     positions.assign(request->min_position().begin(), request->min_position().end());
   }
   const auto busy = [finish] {
-    finish(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED", "more calls wait than the service takes on", 200));
+    finish(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED",
+                            "more calls wait than the service takes on", 200));
   };
   if (positions.empty()) {
     if (!core.executor().post(run)) busy();
     return reactor;
   }
-  core.when_covered(std::move(positions), call->deadline, call->cancelled, [&core, run, finish, busy](grpc::Status status) {
-    if (!status.ok()) return finish(status);
-    if (!core.executor().resume(run)) busy();
-  });
+  core.when_covered(std::move(positions), call->deadline, call->cancelled,
+                    [&core, run, finish, busy](grpc::Status status) {
+                      if (!status.ok()) return finish(status);
+                      if (!core.executor().resume(run)) busy();
+                    });
   return reactor;
 }
 

@@ -11,25 +11,32 @@ namespace pb = bellwether::v1;
 
 void print_status(const pb::GetStatusResponse& r) {
   const pb::RecordAccount& a = r.account();
-  std::cout << "version " << plain(r.version()) << ", running since " << time_text(r.start_time()) << ", as of " << time_text(r.as_of().watermark()) << "\n";
+  std::cout << "version " << plain(r.version()) << ", running since " << time_text(r.start_time()) << ", as of "
+            << time_text(r.as_of().watermark()) << "\n";
   std::cout << "rules " << plain(r.configuration_version()) << " (" << r.configuration_hash() << ")\n";
-  std::cout << "records: consumed " << a.consumed() << " = applied " << a.applied() << " + duplicate " << a.duplicate() << " + late " << a.late() << " + dead-lettered "
-            << a.dead_lettered() << "; pending " << a.pending() << "\n";
-  std::cout << "ticks " << r.ticks() << ", commits " << r.commits() << ", users " << r.users() << ", out records waiting " << r.outbox_pending() << "\n";
+  std::cout << "records: consumed " << a.consumed() << " = applied " << a.applied() << " + duplicate " << a.duplicate()
+            << " + late " << a.late() << " + dead-lettered " << a.dead_lettered() << "; pending " << a.pending()
+            << "\n";
+  std::cout << "ticks " << r.ticks() << ", commits " << r.commits() << ", users " << r.users()
+            << ", out records waiting " << r.outbox_pending() << "\n";
   Table partitions({"topic", ">partition", ">next", ">lag", "watermark", ">behind ms", "", ">consumed"});
   for (const pb::PartitionStatus& p : r.partitions())
-    partitions.row({p.topic(), std::to_string(p.partition()), std::to_string(p.next_offset()), p.lag_records() < 0 ? "?" : std::to_string(p.lag_records()),
-                    time_text(p.watermark()), std::to_string(p.lag_ms()), p.idle() ? "idle" : "", std::to_string(p.account().consumed())});
+    partitions.row({p.topic(), std::to_string(p.partition()), std::to_string(p.next_offset()),
+                    p.lag_records() < 0 ? "?" : std::to_string(p.lag_records()), time_text(p.watermark()),
+                    std::to_string(p.lag_ms()), p.idle() ? "idle" : "", std::to_string(p.account().consumed())});
   if (!partitions.empty()) partitions.print();
   std::cout << "tiers:";
-  for (const pb::TierCount& t : r.tiers()) std::cout << " " << short_name(pb::Tier_Name(t.tier()), "TIER_") << " " << t.count();
+  for (const pb::TierCount& t : r.tiers())
+    std::cout << " " << short_name(pb::Tier_Name(t.tier()), "TIER_") << " " << t.count();
   std::cout << "\nflags:";
   for (const pb::FlagCount& f : r.flags())
-    std::cout << " " << short_name(pb::FlagKind_Name(f.kind()), "FLAG_KIND_") << " " << short_name(pb::FlagStatus_Name(f.status()), "FLAG_STATUS_") << " " << f.count();
+    std::cout << " " << short_name(pb::FlagKind_Name(f.kind()), "FLAG_KIND_") << " "
+              << short_name(pb::FlagStatus_Name(f.status()), "FLAG_STATUS_") << " " << f.count();
   std::cout << (r.flags_size() == 0 ? " none\n" : "\n");
   if (r.dead_letters_size() > 0) {
     std::cout << "dead letters:";
-    for (const pb::DeadLetterCount& d : r.dead_letters()) std::cout << " " << short_name(pb::DeadLetterReason_Name(d.reason()), "DEAD_LETTER_REASON_") << " " << d.count();
+    for (const pb::DeadLetterCount& d : r.dead_letters())
+      std::cout << " " << short_name(pb::DeadLetterReason_Name(d.reason()), "DEAD_LETTER_REASON_") << " " << d.count();
     std::cout << "\n";
   }
   Table details({"figure", ">value"});
@@ -72,10 +79,12 @@ int dead_letters(Client& client, const DeadOptions& o) {
     request.set_page_size(static_cast<int32_t>(std::min<uint32_t>(left, 1000)));
     request.set_page_token(token);
     pb::ListDeadLettersResponse response;
-    if (const grpc::Status status = stub->ListDeadLetters(&context, request, &response); !status.ok()) return client.failed(status);
+    if (const grpc::Status status = stub->ListDeadLetters(&context, request, &response); !status.ok())
+      return client.failed(status);
     if (client.options().json()) print_json(response);
     for (const pb::DeadLetter& d : response.dead_letters())
-      table.row({time_text(d.time()), d.id(), short_name(pb::DeadLetterReason_Name(d.reason()), "DEAD_LETTER_REASON_"), d.text(), excerpt(d.raw())});
+      table.row({time_text(d.time()), d.id(), short_name(pb::DeadLetterReason_Name(d.reason()), "DEAD_LETTER_REASON_"),
+                 d.text(), excerpt(d.raw())});
     left -= std::min<uint32_t>(left, static_cast<uint32_t>(response.dead_letters_size()));
     token = response.next_page_token();
   } while (left > 0 && !token.empty());
@@ -95,7 +104,8 @@ void add_admin(CLI::App& ctl, const Run& run) {
   c->callback([run] {
     run([](Client& client) {
       auto stub = pb::Admin::NewStub(client.channel());
-      return ask<pb::Admin::Stub, pb::GetStatusRequest, pb::GetStatusResponse>(client, *stub, &pb::Admin::Stub::GetStatus, {}, print_status);
+      return ask<pb::Admin::Stub, pb::GetStatusRequest, pb::GetStatusResponse>(
+          client, *stub, &pb::Admin::Stub::GetStatus, {}, print_status);
     });
   });
   auto o = std::make_shared<DeadOptions>();

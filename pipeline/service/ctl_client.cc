@@ -28,7 +28,8 @@ bool read_file(const std::string& path, std::string& out) {
 
 // Columns a text takes: code points, near enough for ids and names.
 size_t width(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 }  // namespace
@@ -46,13 +47,24 @@ bool Client::connect() {
   }
   arguments.SetMaxReceiveMessageSize(64 << 20);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  if (options_.connect_s > 0) {  // else refused connections are tried again later and later
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+  }
   channel_ = grpc::CreateCustomChannel(options_.address, credentials, arguments);
+  // Where nobody answers in time, the call itself says so.
+  if (options_.connect_s > 0)
+    channel_->WaitForConnected(std::chrono::system_clock::now() +
+                               std::chrono::milliseconds(static_cast<int64_t>(options_.connect_s * 1000)));
   return true;
 }
 
 void Client::prepare(grpc::ClientContext& context, bool stream) const {
   if (!options_.token.empty()) context.AddMetadata("authorization", "Bearer " + options_.token);
-  if (!stream) context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(options_.timeout_s * 1000)));
+  if (!stream)
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::milliseconds(static_cast<int64_t>(options_.timeout_s * 1000)));
 }
 
 int Client::failed(const grpc::Status& status) const {
@@ -60,9 +72,13 @@ int Client::failed(const grpc::Status& status) const {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE: {
       v1::ErrorStatus details;
-      if (!status.error_details().empty() && details.ParseFromString(status.error_details())) break;  // the service itself said so
-      std::cerr << "The service at " << options_.address << " cannot be reached. Is `bellwether serve` running? Another address: --address HOST:PORT"
-                << (options_.tls || !options_.tls_ca.empty() ? "; does it speak TLS?" : "; does it ask for TLS (--tls)?") << "\n";
+      if (!status.error_details().empty() && details.ParseFromString(status.error_details()))
+        break;  // the service itself said so
+      std::cerr << "The service at " << options_.address
+                << " cannot be reached. Is `bellwether serve` running? Another address: --address HOST:PORT"
+                << (options_.tls || !options_.tls_ca.empty() ? "; does it speak TLS?"
+                                                             : "; does it ask for TLS (--tls)?")
+                << "\n";
       break;
     }
     case grpc::StatusCode::UNAUTHENTICATED:

@@ -23,6 +23,7 @@ struct Options {
   bool tls = false;
   std::string tls_ca, tls_cert, tls_key, tls_name;
   double timeout_s = 30;
+  double connect_s = 0;  // to wait for a service that is only starting
   std::string output = "table";
   bool json() const { return output == "json"; }
 };
@@ -47,8 +48,8 @@ class Client {
 
 // Runs one unary call and prints the answer: as JSON, or by `table`.
 template <class Stub, class Request, class Response>
-int ask(const Client& client, Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
-        const std::function<void(const Response&)>& table);
+int ask(const Client& client, Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+        const Request& request, const std::function<void(const Response&)>& table);
 
 void print_json(const google::protobuf::Message& message, bool one_line = false);
 
@@ -75,8 +76,8 @@ class Table {
 };
 
 template <class Stub, class Request, class Response>
-int ask(const Client& client, Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
-        const std::function<void(const Response&)>& table) {
+int ask(const Client& client, Stub& stub, grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+        const Request& request, const std::function<void(const Response&)>& table) {
   grpc::ClientContext context;
   client.prepare(context);
   Response response;

@@ -1,6 +1,6 @@
-#include <CLI/CLI.hpp>
 #include <absl/random/random.h>
 
+#include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "bellwether/v1/flags.grpc.pb.h"
@@ -15,7 +15,9 @@ namespace pb = bellwether::v1;
 std::string kind(pb::FlagKind k) { return short_name(pb::FlagKind_Name(k), "FLAG_KIND_"); }
 std::string status(pb::FlagStatus s) { return short_name(pb::FlagStatus_Name(s), "FLAG_STATUS_"); }
 std::string tier(pb::Tier t) { return short_name(pb::Tier_Name(t), "TIER_"); }
-std::string confidence(uint32_t permille) { return std::to_string(permille / 10) + "." + std::to_string(permille % 10) + " %"; }
+std::string confidence(uint32_t permille) {
+  return std::to_string(permille / 10) + "." + std::to_string(permille % 10) + " %";
+}
 
 std::string names(const google::protobuf::RepeatedPtrField<std::string>& list, int most) {
   std::string out;
@@ -27,26 +29,33 @@ std::string names(const google::protobuf::RepeatedPtrField<std::string>& list, i
 std::string losses(const pb::FlagBeneficiary& b) {
   std::string out;
   for (const pb::CapabilityLoss& loss : b.losses())
-    out += (out.empty() ? "" : ", ") + short_name(pb::Capability_Name(loss.capability()), "CAPABILITY_") + " " + points(loss.taken_micros());
+    out += (out.empty() ? "" : ", ") + short_name(pb::Capability_Name(loss.capability()), "CAPABILITY_") + " " +
+           points(loss.taken_micros());
   return out.empty() ? "-" : out;
 }
 
 void print_flag(const pb::Flag& f, int evidence_max) {
-  std::cout << plain(f.id()) << ": " << kind(f.kind()) << ", " << status(f.status()) << ", confidence " << confidence(f.confidence_permille()) << "\n";
+  std::cout << plain(f.id()) << ": " << kind(f.kind()) << ", " << status(f.status()) << ", confidence "
+            << confidence(f.confidence_permille()) << "\n";
   std::cout << "  " << plain(f.summary()) << "\n";
   std::cout << "  raised " << time_text(f.opened_time()) << ", last changed " << time_text(f.updated_time()) << "\n";
-  if (f.has_evidence_from_time()) std::cout << "  evidence from " << time_text(f.evidence_from_time()) << " to " << time_text(f.evidence_until_time()) << "\n";
+  if (f.has_evidence_from_time())
+    std::cout << "  evidence from " << time_text(f.evidence_from_time()) << " to " << time_text(f.evidence_until_time())
+              << "\n";
   std::cout << "  subjects (" << f.subjects_size() << "): " << plain(names(f.subjects(), 20)) << "\n";
   if (f.targets_size() > 0) {
     std::cout << "  targets (" << f.targets_size() << "):";
-    for (int i = 0; i < f.targets_size() && i < 20; ++i) std::cout << (i == 0 ? " " : ", ") << plain(f.targets(i).id().empty() ? f.targets(i).hash() : f.targets(i).id());
+    for (int i = 0; i < f.targets_size() && i < 20; ++i)
+      std::cout << (i == 0 ? " " : ", ") << plain(f.targets(i).id().empty() ? f.targets(i).hash() : f.targets(i).id());
     std::cout << (f.targets_size() > 20 ? ", …" : "") << "\n";
   }
   for (const pb::Detail& d : f.details()) std::cout << "  " << plain(d.name()) << " = " << plain(d.value()) << "\n";
   if (f.beneficiaries_size() > 0) {
     std::cout << "who gained, and what is taken off:\n";
     Table table({"user", "taken", "tier with flag", "tier without", ""});
-    for (const pb::FlagBeneficiary& b : f.beneficiaries()) table.row({b.user(), losses(b), tier(b.tier_with_flag()), tier(b.tier_without_flag()), b.subject() ? "also a subject" : ""});
+    for (const pb::FlagBeneficiary& b : f.beneficiaries())
+      table.row({b.user(), losses(b), tier(b.tier_with_flag()), tier(b.tier_without_flag()),
+                 b.subject() ? "also a subject" : ""});
     table.print("  ");
   }
   if (f.evidence_size() > 0) {
@@ -55,16 +64,19 @@ void print_flag(const pb::Flag& f, int evidence_max) {
     int shown = 0;
     for (const pb::FlagEvidence& e : f.evidence()) {
       if (shown++ == evidence_max) break;
-      table.row({time_text(e.time()), e.liker(), short_name(pb::LikeKind_Name(e.kind()), "LIKE_KIND_"), e.post(), e.author()});
+      table.row({time_text(e.time()), e.liker(), short_name(pb::LikeKind_Name(e.kind()), "LIKE_KIND_"), e.post(),
+                 e.author()});
     }
     table.print("  ");
-    const uint64_t more = f.more_evidence_count() + static_cast<uint64_t>(std::max(0, f.evidence_size() - evidence_max));
+    const uint64_t more =
+        f.more_evidence_count() + static_cast<uint64_t>(std::max(0, f.evidence_size() - evidence_max));
     if (more > 0) std::cout << "  and " << more << " more\n";
   }
   if (f.history_size() > 0) {
     std::cout << "decisions:\n";
     for (const pb::FlagDecision& d : f.history())
-      std::cout << "  " << time_text(d.time()) << "  " << plain(d.user()) << " " << short_name(pb::Decision_Name(d.decision()), "DECISION_") << " -> " << status(d.status())
+      std::cout << "  " << time_text(d.time()) << "  " << plain(d.user()) << " "
+                << short_name(pb::Decision_Name(d.decision()), "DECISION_") << " -> " << status(d.status())
                 << (d.reason().empty() ? "" : ": " + plain(d.reason())) << "\n";
   }
 }
@@ -88,11 +100,14 @@ int list(Client& client, const ListOptions& o) {
     request.set_page_size(static_cast<int32_t>(std::min<uint32_t>(left, 1000)));
     request.set_page_token(token);
     pb::ListFlagsResponse response;
-    if (const grpc::Status status = stub->ListFlags(&context, request, &response); !status.ok()) return client.failed(status);
+    if (const grpc::Status status = stub->ListFlags(&context, request, &response); !status.ok())
+      return client.failed(status);
     if (client.options().json()) print_json(response);
     for (const pb::Flag& f : response.flags())
-      table.row({f.id(), kind(f.kind()), status(f.status()), confidence(f.confidence_permille()), time_text(f.opened_time()), std::to_string(f.subjects_size()),
-                 std::to_string(f.more_evidence_count()), f.beneficiaries_size() == 0 ? "" : f.beneficiaries(0).user() + " (" + losses(f.beneficiaries(0)) + ")"});
+      table.row(
+          {f.id(), kind(f.kind()), status(f.status()), confidence(f.confidence_permille()), time_text(f.opened_time()),
+           std::to_string(f.subjects_size()), std::to_string(f.more_evidence_count()),
+           f.beneficiaries_size() == 0 ? "" : f.beneficiaries(0).user() + " (" + losses(f.beneficiaries(0)) + ")"});
     left -= std::min<uint32_t>(left, static_cast<uint32_t>(response.flags_size()));
     token = response.next_page_token();
   } while (left > 0 && !token.empty());
@@ -155,8 +170,9 @@ void add_flags(CLI::App& ctl, const Run& run) {
       auto stub = pb::Flags::NewStub(client.channel());
       pb::GetFlagRequest request;
       request.set_flag(f->flag);
-      return ask<pb::Flags::Stub, pb::GetFlagRequest, pb::GetFlagResponse>(client, *stub, &pb::Flags::Stub::GetFlag, request,
-                                                                           [f](const pb::GetFlagResponse& r) { print_flag(r.flag(), f->evidence); });
+      return ask<pb::Flags::Stub, pb::GetFlagRequest, pb::GetFlagResponse>(
+          client, *stub, &pb::Flags::Stub::GetFlag, request,
+          [f](const pb::GetFlagResponse& r) { print_flag(r.flag(), f->evidence); });
     });
   });
 
@@ -167,7 +183,9 @@ void add_flags(CLI::App& ctl, const Run& run) {
   auto d = std::make_shared<DecideOptions>();
   c = ctl.add_subcommand("decide", "Decide about a flag");
   c->add_option("flag", d->flag, "The flag's id")->required();
-  c->add_option("decision", d->decision, "confirm, dismiss, appeal, reverse or uphold")->required()->check(CLI::IsMember({"confirm", "dismiss", "appeal", "reverse", "uphold"}));
+  c->add_option("decision", d->decision, "confirm, dismiss, appeal, reverse or uphold")
+      ->required()
+      ->check(CLI::IsMember({"confirm", "dismiss", "appeal", "reverse", "uphold"}));
   c->add_option("--reason", d->reason, "Why, at most 500 bytes");
   c->add_option("--request-id", d->request_id, "Makes repeating the command harmless (default: one made up)");
   c->add_option("--wait", d->wait_s, "Seconds to wait until the decision shows")->check(CLI::NonNegativeNumber);
@@ -184,7 +202,8 @@ void add_flags(CLI::App& ctl, const Run& run) {
       request.set_decision(kDecisions.at(d->decision));
       request.set_reason(d->reason);
       absl::BitGen random;
-      request.set_request_id(d->request_id.empty() ? std::to_string(random()) + "-" + std::to_string(random()) : d->request_id);
+      request.set_request_id(d->request_id.empty() ? std::to_string(random()) + "-" + std::to_string(random())
+                                                   : d->request_id);
       grpc::ClientContext context;
       client.prepare(context);
       pb::DecideFlagResponse response;
@@ -192,13 +211,14 @@ void add_flags(CLI::App& ctl, const Run& run) {
       if (client.options().json()) {
         print_json(response);
       } else {
-        std::cout << "written: " << plain(response.position().topic()) << "/" << response.position().partition() << " at " << response.position().offset() << ", event "
-                  << plain(response.event_id()) << "\n";
+        std::cout << "written: " << plain(response.position().topic()) << "/" << response.position().partition()
+                  << " at " << response.position().offset() << ", event " << plain(response.event_id()) << "\n";
       }
       if (d->wait_s <= 0) return 0;
       grpc::ClientContext waiting;
       client.prepare(waiting, true);
-      waiting.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(d->wait_s * 1000)));
+      waiting.set_deadline(std::chrono::system_clock::now() +
+                           std::chrono::milliseconds(static_cast<int64_t>(d->wait_s * 1000)));
       pb::GetFlagRequest again;
       again.set_flag(d->flag);
       *again.add_min_position() = response.position();
@@ -229,19 +249,24 @@ void add_watch(CLI::App& ctl, const Run& run) {
         pb::WatchTiersRequest request;
         request.set_resume_token(o->resume);
         auto reader = stub->WatchTiers(&context, request);
-        return follow<grpc::ClientReader<pb::WatchTiersResponse>, pb::WatchTiersResponse>(client, *reader, context, o->limit, [](const pb::WatchTiersResponse& r) {
-          std::cout << time_text(r.change().time()) << "  " << plain(r.change().user()) << "  " << tier(r.change().from_tier()) << " -> " << tier(r.change().tier()) << "  "
-                    << points(r.change().overall_micros()) << " points  " << plain(r.change().reason().text()) << "\n";
-        });
+        return follow<grpc::ClientReader<pb::WatchTiersResponse>, pb::WatchTiersResponse>(
+            client, *reader, context, o->limit, [](const pb::WatchTiersResponse& r) {
+              std::cout << time_text(r.change().time()) << "  " << plain(r.change().user()) << "  "
+                        << tier(r.change().from_tier()) << " -> " << tier(r.change().tier()) << "  "
+                        << points(r.change().overall_micros()) << " points  " << plain(r.change().reason().text())
+                        << "\n";
+            });
       }
       auto stub = pb::Flags::NewStub(client.channel());
       pb::WatchFlagsRequest request;
       request.set_resume_token(o->resume);
       auto reader = stub->WatchFlags(&context, request);
-      return follow<grpc::ClientReader<pb::WatchFlagsResponse>, pb::WatchFlagsResponse>(client, *reader, context, o->limit, [](const pb::WatchFlagsResponse& r) {
-        std::cout << time_text(r.change().time()) << "  " << plain(r.change().flag().id()) << "  " << short_name(pb::FlagChange_Name(r.change().change()), "FLAG_CHANGE_") << ", "
-                  << status(r.change().flag().status()) << "  " << plain(r.change().flag().summary()) << "\n";
-      });
+      return follow<grpc::ClientReader<pb::WatchFlagsResponse>, pb::WatchFlagsResponse>(
+          client, *reader, context, o->limit, [](const pb::WatchFlagsResponse& r) {
+            std::cout << time_text(r.change().time()) << "  " << plain(r.change().flag().id()) << "  "
+                      << short_name(pb::FlagChange_Name(r.change().change()), "FLAG_CHANGE_") << ", "
+                      << status(r.change().flag().status()) << "  " << plain(r.change().flag().summary()) << "\n";
+          });
     });
   });
 }

@@ -18,9 +18,9 @@ namespace {
 
 namespace pb = bellwether::v1;
 
-constexpr size_t kInFlight = 8;        // requests without an answer
+constexpr size_t kInFlight = 8;  // requests without an answer
 constexpr size_t kBatchBytes = 1 << 20;
-constexpr int kShownMax = 20;          // rejected events told one by one
+constexpr int kShownMax = 20;  // rejected events told one by one
 
 struct PublishOptions {
   std::string file = "-";
@@ -69,7 +69,9 @@ class Publisher {
       batch = {batch.sequence + 1, {}};
       request.clear_events();
       bytes = 0;
-      if (options_.rate > 0) std::this_thread::sleep_until(begun + std::chrono::duration<double>(static_cast<double>(events) / options_.rate));
+      if (options_.rate > 0)
+        std::this_thread::sleep_until(begun +
+                                      std::chrono::duration<double>(static_cast<double>(events) / options_.rate));
     };
     while (open && (got = in.next(line)) != LineReader::Got::kEnd) {
       if (got == LineReader::Got::kError) {
@@ -85,7 +87,8 @@ class Publisher {
         bad_line(in.line_number(), "the line is longer than 1 MiB");
         continue;
       }
-      if (json.translate(line, arena, wire, &detail) != Reason::kNone || !request.add_events()->ParseFromArray(wire.data(), static_cast<int>(wire.size()))) {
+      if (json.translate(line, arena, wire, &detail) != Reason::kNone ||
+          !request.add_events()->ParseFromArray(wire.data(), static_cast<int>(wire.size()))) {
         bad_line(in.line_number(), detail.empty() ? "is no event" : detail);
         if (static_cast<size_t>(request.events_size()) > batch.lines.size()) request.mutable_events()->RemoveLast();
         continue;
@@ -102,7 +105,8 @@ class Publisher {
     bar.finish();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     if (!status.ok()) {
-      std::cerr << "bellwether: " << written_ << " events were acknowledged before the stream ended; sending the file again is harmless\n";
+      std::cerr << "bellwether: " << written_
+                << " events were acknowledged before the stream ended; sending the file again is harmless\n";
       return client_.failed(status);
     }
     report(seconds);
@@ -150,10 +154,12 @@ class Publisher {
 
   void report(double seconds) const {
     if (client_.options().json()) {
-      std::cout << "{\"written\":" << written_ << ",\"rejected\":" << rejected_ << ",\"seconds\":" << seconds << ",\"positions\":[";
+      std::cout << "{\"written\":" << written_ << ",\"rejected\":" << rejected_ << ",\"seconds\":" << seconds
+                << ",\"positions\":[";
       bool first = true;
       for (const auto& [key, p] : high_) {
-        std::cout << (first ? "" : ",") << "{\"topic\":\"" << plain(p.topic()) << "\",\"partition\":" << p.partition() << ",\"offset\":\"" << p.offset() << "\"}";
+        std::cout << (first ? "" : ",") << "{\"topic\":\"" << plain(p.topic()) << "\",\"partition\":" << p.partition()
+                  << ",\"offset\":\"" << p.offset() << "\"}";
         first = false;
       }
       std::cout << "]}\n";
@@ -163,7 +169,8 @@ class Publisher {
     if (seconds > 0) std::cout << " (" << static_cast<uint64_t>(static_cast<double>(written_) / seconds) << "/s)";
     if (rejected_ > 0) std::cout << ", rejected " << rejected_;
     std::cout << "\n";
-    for (const auto& [key, p] : high_) std::cout << "  up to " << plain(p.topic()) << "/" << p.partition() << " at " << p.offset() << "\n";
+    for (const auto& [key, p] : high_)
+      std::cout << "  up to " << plain(p.topic()) << "/" << p.partition() << " at " << p.offset() << "\n";
   }
 
   int wait_until_counted() {
@@ -171,7 +178,8 @@ class Publisher {
     auto stub = pb::KeyUsers::NewStub(client_.channel());
     grpc::ClientContext context;
     client_.prepare(context, true);
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(static_cast<int64_t>(options_.wait_s * 1000)));
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::chrono::milliseconds(static_cast<int64_t>(options_.wait_s * 1000)));
     pb::GetLeaderboardRequest request;
     request.set_page_size(1);
     for (const auto& [key, p] : high_) *request.add_min_position() = p;

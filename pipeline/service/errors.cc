@@ -59,9 +59,8 @@ grpc::Status bad_fields(const FieldErrors& fields, const std::string& reason) {
   }
   constexpr size_t kMessageMax = 2000;  // of a header's size; the details have them all
   if (message.size() > kMessageMax) message = message.substr(0, kMessageMax) + "…";
-  pb::ErrorStatus status =
-      base(grpc::StatusCode::INVALID_ARGUMENT, reason, message,
-           fields.empty() ? ErrorFacts{} : ErrorFacts{{"field", fields.front().first}});
+  pb::ErrorStatus status = base(grpc::StatusCode::INVALID_ARGUMENT, reason, message,
+                                fields.empty() ? ErrorFacts{} : ErrorFacts{{"field", fields.front().first}});
   add_detail(status, "BadRequest", request);
   return finished(status);
 }
@@ -75,23 +74,11 @@ grpc::Status io_error(const Status& status) {
 }
 
 const char* code_name(grpc::StatusCode code) {
-  static constexpr const char* kNames[] = {"OK",
-                                           "CANCELLED",
-                                           "UNKNOWN",
-                                           "INVALID_ARGUMENT",
-                                           "DEADLINE_EXCEEDED",
-                                           "NOT_FOUND",
-                                           "ALREADY_EXISTS",
-                                           "PERMISSION_DENIED",
-                                           "RESOURCE_EXHAUSTED",
-                                           "FAILED_PRECONDITION",
-                                           "ABORTED",
-                                           "OUT_OF_RANGE",
-                                           "UNIMPLEMENTED",
-                                           "INTERNAL",
-                                           "UNAVAILABLE",
-                                           "DATA_LOSS",
-                                           "UNAUTHENTICATED"};
+  static constexpr const char* kNames[] = {
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
   const auto at = static_cast<size_t>(code);
   return at < std::size(kNames) ? kNames[at] : "UNKNOWN";
 }

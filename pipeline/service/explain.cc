@@ -8,13 +8,19 @@ namespace {
 
 pb::HomeKind home_of(KeyKind kind) {
   switch (kind) {
-    case KeyKind::kUser: return pb::HOME_KIND_USER;
-    case KeyKind::kPost: return pb::HOME_KIND_POST;
-    case KeyKind::kReferral: return pb::HOME_KIND_REFERRAL;
-    case KeyKind::kReport: return pb::HOME_KIND_REPORT;
-    case KeyKind::kFlag: return pb::HOME_KIND_FLAG;
+    case KeyKind::kUser:
+      return pb::HOME_KIND_USER;
+    case KeyKind::kPost:
+      return pb::HOME_KIND_POST;
+    case KeyKind::kReferral:
+      return pb::HOME_KIND_REFERRAL;
+    case KeyKind::kReport:
+      return pb::HOME_KIND_REPORT;
+    case KeyKind::kFlag:
+      return pb::HOME_KIND_FLAG;
     case KeyKind::kEvent:
-    case KeyKind::kCommunity: break;
+    case KeyKind::kCommunity:
+      break;
   }
   return pb::HOME_KIND_UNSPECIFIED;
 }
@@ -25,25 +31,31 @@ pb::EventKind kind_of_rule(RuleId rule) {
     case RuleId::kFeatured:
     case RuleId::kIdeaPosted:
     case RuleId::kReplyReceived:
-    case RuleId::kAnswerAccepted: return pb::EVENT_KIND_POST;
+    case RuleId::kAnswerAccepted:
+      return pb::EVENT_KIND_POST;
     case RuleId::kSuggestionAdopted:
     case RuleId::kBugConfirmed:
     case RuleId::kBugFixed:
-    case RuleId::kBetaSession: return pb::EVENT_KIND_BETA_TEST;
+    case RuleId::kBetaSession:
+      return pb::EVENT_KIND_BETA_TEST;
     case RuleId::kLikeReceived:
     case RuleId::kShareReceived:
     case RuleId::kFollowReceived:
     case RuleId::kPersonReached:
     case RuleId::kReader:
-    case RuleId::kAnswerLiked: return pb::EVENT_KIND_LIKE;
+    case RuleId::kAnswerLiked:
+      return pb::EVENT_KIND_LIKE;
     case RuleId::kReferralJoined:
     case RuleId::kReferralActivated:
     case RuleId::kReferralConverted:
     case RuleId::kReferralProfitable:
-    case RuleId::kReferralInvited: return pb::EVENT_KIND_REFERRAL;
+    case RuleId::kReferralInvited:
+      return pb::EVENT_KIND_REFERRAL;
     case RuleId::kCertificate:
-    case RuleId::kExam: return pb::EVENT_KIND_ACCOUNT;
-    case RuleId::kNone: break;
+    case RuleId::kExam:
+      return pb::EVENT_KIND_ACCOUNT;
+    case RuleId::kNone:
+      break;
   }
   return pb::EVENT_KIND_UNSPECIFIED;
 }
@@ -60,11 +72,13 @@ EventsOf events_of(Lookup& lookup, const ScoresState& scores, uint64_t user) {
   const auto add = [&](const std::vector<CreditRow>& rows) {
     for (const CreditRow& row : rows) {
       Event& e = found[{row.day, row.rule}][{row.event.home, row.event.time_us, row.event.id_hash}];
-      e.ref = row.event, e.count += row.count, e.raw_micros += row.raw_micros, e.authentic_micros += row.authentic_micros;
+      e.ref = row.event, e.count += row.count, e.raw_micros += row.raw_micros,
+      e.authentic_micros += row.authentic_micros;
     }
   };
   for (const ScoresState::Block& block : scores.blocks) {
-    const std::string bytes = lookup.at().block(OperatorId::kScores, {KeyKind::kUser, user}, block.day, block.number, lookup.status());
+    const std::string bytes =
+        lookup.at().block(OperatorId::kScores, {KeyKind::kUser, user}, block.day, block.number, lookup.status());
     Reader r(bytes);
     std::vector<CreditRow> rows;
     if (r.u8() == 1 && read_rows(r, rows)) add(rows);
@@ -88,13 +102,16 @@ uint32_t halvings_of(int64_t points_micros, int64_t raw_micros) {
   return 0;
 }
 
-void fill_event(Lookup& lookup, const Event& e, RuleId rule, int64_t rule_micros, bool staff, pb::ContributionEvent& out) {
+void fill_event(Lookup& lookup, const Event& e, RuleId rule, int64_t rule_micros, bool staff,
+                pb::ContributionEvent& out) {
   const pb::EventKind kind = kind_of_rule(rule);
   fill_event_ref(lookup, e.ref, kind, *out.mutable_event());
   out.set_points_micros(staff ? e.raw_micros : e.authentic_micros);
-  out.set_authenticity(!staff || e.raw_micros <= 0 ? kAuthentic
-                                                   : static_cast<uint32_t>((e.authentic_micros * 256 + e.raw_micros - 1) / e.raw_micros));
-  if (rule == RuleId::kLikeReceived || rule == RuleId::kAnswerLiked) out.set_halvings(halvings_of(rule_micros, e.raw_micros));
+  out.set_authenticity(!staff || e.raw_micros <= 0
+                           ? kAuthentic
+                           : static_cast<uint32_t>((e.authentic_micros * 256 + e.raw_micros - 1) / e.raw_micros));
+  if (rule == RuleId::kLikeReceived || rule == RuleId::kAnswerLiked)
+    out.set_halvings(halvings_of(rule_micros, e.raw_micros));
   switch (kind) {
     case pb::EVENT_KIND_LIKE: {
       out.set_actor(out.event().home());
@@ -142,8 +159,9 @@ void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, siz
   const bool staff = audience == Audience::kStaff;
 
   const ScoreView view = scores_of(s, community, rules, now);
-  std::vector<Contribution> lines = choice.profile ? explain_profile(s, community.profiles[choice.number], community, rules, now)
-                                                   : explain_capability(s, choice.number + 1, community, rules, now);
+  std::vector<Contribution> lines = choice.profile
+                                        ? explain_profile(s, community.profiles[choice.number], community, rules, now)
+                                        : explain_capability(s, choice.number + 1, community, rules, now);
   pb::Score& score = *out.mutable_score();
   if (!choice.profile) score.set_capability(static_cast<pb::Capability>(choice.number + 1));
   score.set_name(choice.profile ? community.profiles[choice.number].name : capability_name(choice.number));
@@ -152,8 +170,8 @@ void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, siz
 
   int64_t sum = 0;
   for (const Contribution& line : lines) sum += line.contribution_micros;
-  BELLWETHER_REQUIRE(sum == score.score_micros(), "law 4: contributions sum to %lld, the score is %lld", static_cast<long long>(sum),
-                     static_cast<long long>(score.score_micros()));
+  BELLWETHER_REQUIRE(sum == score.score_micros(), "law 4: contributions sum to %lld, the score is %lld",
+                     static_cast<long long>(sum), static_cast<long long>(score.score_micros()));
 
   std::stable_sort(lines.begin(), lines.end(), [](const Contribution& a, const Contribution& b) {
     if (a.contribution_micros != b.contribution_micros) return a.contribution_micros > b.contribution_micros;
@@ -189,7 +207,8 @@ void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, siz
   if (staff)
     for (const WithoutFlag& w : s.without) {
       const Sums there = s.book.sums(today, community, rules, &w.taken);
-      const int64_t without = choice.profile ? score_micros(there.profile(community.profiles[choice.number]), there, community.half_life_days, 1000)
+      const int64_t without = choice.profile ? score_micros(there.profile(community.profiles[choice.number]), there,
+                                                            community.half_life_days, 1000)
                                              : score_micros(there.s[choice.number], there, community.half_life_days, 1);
       if (without == score.score_micros()) continue;
       pb::FlagDiscount& d = *out.add_discounts();

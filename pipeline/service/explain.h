@@ -17,7 +17,8 @@ struct ScoreChoice {
 
 constexpr size_t kExplainEventsMax = 2000;  // named in one answer; the rest is counted
 
-// Fills score, contributions, discounts. The user must be known. Aborts where the contributions do not sum to the score.
+// Fills score, contributions, discounts. The user must be known. Aborts where the contributions do not sum to the
+// score.
 void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, size_t events_each, Audience audience,
                    pb::ExplainScoreResponse& out);
 

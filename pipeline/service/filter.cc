@@ -35,7 +35,8 @@ class Parser {
   Parser(std::string_view text, const std::vector<FilterField>& fields) : text_(text), fields_(fields) {}
 
   bool run(NodePtr& out, std::string& error) {
-    const bool good = next() && expression(out) && (token_.kind == Token::Kind::kEnd || fail(token_.at, "expected AND, OR or the end"));
+    const bool good = next() && expression(out) &&
+                      (token_.kind == Token::Kind::kEnd || fail(token_.at, "expected AND, OR or the end"));
     if (!good) error = error_;
     return good;
   }
@@ -47,11 +48,13 @@ class Parser {
   }
 
   static bool word(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-' || c == '+' || static_cast<unsigned char>(c) >= 0x80;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '-' || c == '+' || static_cast<unsigned char>(c) >= 0x80;
   }
 
   bool next() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
+      ++at_;
     token_ = {};
     token_.at = at_;
     if (at_ == text_.size()) return true;
@@ -148,14 +151,17 @@ class Parser {
 
   bool comparison(NodePtr& out) {
     if (token_.kind != Token::Kind::kWord) return fail(token_.at, "expected a field: " + names());
-    const auto field = std::find_if(fields_.begin(), fields_.end(), [&](const FilterField& f) { return f.name == token_.text; });
+    const auto field =
+        std::find_if(fields_.begin(), fields_.end(), [&](const FilterField& f) { return f.name == token_.text; });
     if (field == fields_.end()) return fail(token_.at, "unknown field " + token_.text + "; allowed: " + names());
-    if (++comparisons_ > kComparisonsMax) return fail(token_.at, "more than " + std::to_string(kComparisonsMax) + " comparisons");
+    if (++comparisons_ > kComparisonsMax)
+      return fail(token_.at, "more than " + std::to_string(kComparisonsMax) + " comparisons");
     value_ = true;
     const bool moved = next();
     value_ = false;
     if (!moved) return false;
-    if (token_.kind != Token::Kind::kOp) return fail(token_.at, "expected an operator after " + field->name + ": = != < <= > >= :");
+    if (token_.kind != Token::Kind::kOp)
+      return fail(token_.at, "expected an operator after " + field->name + ": = != < <= > >= :");
     auto node = std::make_shared<Node>();
     node->field = field->id, node->type = field->type;
     static constexpr std::array<std::pair<std::string_view, Node::Op>, 7> kOps{{{"=", Node::Op::kEqual},
@@ -167,15 +173,16 @@ class Parser {
                                                                                 {">=", Node::Op::kGreaterEqual}}};
     for (const auto& [name, op] : kOps)
       if (token_.text == name) node->op = op;
-    const bool ordered = field->type == FieldType::kNumber || field->type == FieldType::kPoints || field->type == FieldType::kTime ||
-                         (field->type == FieldType::kChoice && field->ordered);
+    const bool ordered = field->type == FieldType::kNumber || field->type == FieldType::kPoints ||
+                         field->type == FieldType::kTime || (field->type == FieldType::kChoice && field->ordered);
     if (!ordered && node->op != Node::Op::kEqual && node->op != Node::Op::kUnequal)
       return fail(token_.at, field->name + " has no order; allowed: = != :");
     value_ = true;
     const bool got = next();
     value_ = false;
     if (!got) return false;
-    if (token_.kind != Token::Kind::kWord && token_.kind != Token::Kind::kText) return fail(token_.at, "expected a value for " + field->name);
+    if (token_.kind != Token::Kind::kWord && token_.kind != Token::Kind::kText)
+      return fail(token_.at, "expected a value for " + field->name);
     if (!value(*field, *node) || !next()) return false;
     out = std::move(node);
     return true;
@@ -188,7 +195,8 @@ class Parser {
         node.text = text;
         return true;
       case FieldType::kBoolean:
-        if (text != "true" && text != "false") return fail(token_.at, field.name + ": given " + text + ", allowed: true, false");
+        if (text != "true" && text != "false")
+          return fail(token_.at, field.name + ": given " + text + ", allowed: true, false");
         node.number = text == "true";
         return true;
       case FieldType::kNumber: {
@@ -198,7 +206,8 @@ class Parser {
         return true;
       }
       case FieldType::kPoints:
-        if (!points(text, node.number)) return fail(token_.at, field.name + ": given " + text + ", allowed: points with up to six decimals, as 12.5");
+        if (!points(text, node.number))
+          return fail(token_.at, field.name + ": given " + text + ", allowed: points with up to six decimals, as 12.5");
         return true;
       case FieldType::kTime: {
         google::protobuf::Timestamp time;
@@ -296,7 +305,9 @@ bool matches_node(const Node& node, const std::function<FilterValues(int)>& valu
 bool required(const Node& node, int id, std::string& out) {
   if (node.kind == Node::Kind::kAnd)
     return std::any_of(node.parts.begin(), node.parts.end(), [&](const NodePtr& p) { return required(*p, id, out); });
-  if (node.kind != Node::Kind::kCompare || node.field != id || node.type != FieldType::kText || node.op != Node::Op::kEqual) return false;
+  if (node.kind != Node::Kind::kCompare || node.field != id || node.type != FieldType::kText ||
+      node.op != Node::Op::kEqual)
+    return false;
   out = node.text;
   return true;
 }

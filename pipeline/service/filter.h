@@ -1,5 +1,6 @@
-// AIP-160 filters, the part that lists here need: comparisons `FIELD OP VALUE` joined by AND, OR, NOT (or -) and parentheses. OR binds
-// tighter than AND, as the standard has it. OP is one of = != < <= > >= and ':' (has), which for single values is '='.
+// AIP-160 filters, the part that lists here need: comparisons `FIELD OP VALUE` joined by AND, OR, NOT (or -) and
+// parentheses. OR binds tighter than AND, as the standard has it. OP is one of = != < <= > >= and ':' (has), which for
+// single values is '='.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +27,11 @@ struct FilterField {
   FieldType type = FieldType::kNumber;
   std::vector<std::string> choices;  // empty texts are no choices
   bool ordered = true;
-  int id = 0;                        // for the one who reads values
+  int id = 0;  // for the one who reads values
 };
 
-// The value of a field of one row: number for all types but text. A row may have several (subjects of a flag): then a comparison
-// holds where any of them does, and != where none is equal.
+// The value of a field of one row: number for all types but text. A row may have several (subjects of a flag): then a
+// comparison holds where any of them does, and != where none is equal.
 struct FilterValue {
   int64_t number = 0;
   std::string text;

@@ -7,7 +7,8 @@
 namespace bellwether {
 namespace {
 
-void fill_beneficiary(Lookup& lookup, const FlagsState& flag, uint64_t flag_hash, uint64_t user, pb::FlagBeneficiary& out) {
+void fill_beneficiary(Lookup& lookup, const FlagsState& flag, uint64_t flag_hash, uint64_t user,
+                      pb::FlagBeneficiary& out) {
   const Reading& reading = lookup.reading();
   out.set_user(lookup.user_name(user));
   out.set_subject(std::find(flag.subjects.begin(), flag.subjects.end(), user) != flag.subjects.end());
@@ -15,7 +16,8 @@ void fill_beneficiary(Lookup& lookup, const FlagsState& flag, uint64_t flag_hash
   if (s == nullptr) return;
   out.set_tier_with_flag(to_pb(s->machine.tier));
   out.set_tier_without_flag(to_pb(s->machine.tier));
-  const auto w = std::find_if(s->without.begin(), s->without.end(), [&](const WithoutFlag& v) { return v.flag == flag_hash; });
+  const auto w =
+      std::find_if(s->without.begin(), s->without.end(), [&](const WithoutFlag& v) { return v.flag == flag_hash; });
   if (w == s->without.end() || !discounts(flag.status)) return;
   out.set_tier_without_flag(to_pb(w->machine.tier));
   const int64_t now = reading.now_us();
@@ -47,8 +49,9 @@ void flag_message(Lookup& lookup, const FlagsState& given, uint64_t hash, bool e
   out.set_confidence_permille(flag.confidence_permille);
   out.set_summary(flag_summary(flag));
   if (!flag.evidence.empty()) {
-    const auto [first, last] = std::minmax_element(flag.evidence.begin(), flag.evidence.end(),
-                                                   [](const EvidenceEvent& a, const EvidenceEvent& b) { return a.time_us < b.time_us; });
+    const auto [first, last] =
+        std::minmax_element(flag.evidence.begin(), flag.evidence.end(),
+                            [](const EvidenceEvent& a, const EvidenceEvent& b) { return a.time_us < b.time_us; });
     set_time(first->time_us, out.mutable_evidence_from_time());
     set_time(last->time_us, out.mutable_evidence_until_time());
   }
@@ -86,8 +89,9 @@ void flag_message(Lookup& lookup, const FlagsState& given, uint64_t hash, bool e
     target.set_id(lookup.user_name(flag.scope.author));
     target.set_hash(hex16(flag.scope.author));
   }
-  std::sort(targets.begin(), targets.end(),
-            [](const pb::FlagTarget& a, const pb::FlagTarget& b) { return std::tie(a.id(), a.hash()) < std::tie(b.id(), b.hash()); });
+  std::sort(targets.begin(), targets.end(), [](const pb::FlagTarget& a, const pb::FlagTarget& b) {
+    return std::tie(a.id(), a.hash()) < std::tie(b.id(), b.hash());
+  });
   for (pb::FlagTarget& target : targets) *out.add_targets() = std::move(target);
 
   std::vector<pb::FlagBeneficiary> gained(flag.beneficiaries.size());
@@ -95,7 +99,8 @@ void flag_message(Lookup& lookup, const FlagsState& given, uint64_t hash, bool e
     fill_beneficiary(lookup, flag, hash, flag.beneficiaries[i], gained[i]);
     lookup.forget();
   }
-  std::stable_sort(gained.begin(), gained.end(), [](const auto& a, const auto& b) { return taken_in_all(a) > taken_in_all(b); });
+  std::stable_sort(gained.begin(), gained.end(),
+                   [](const auto& a, const auto& b) { return taken_in_all(a) > taken_in_all(b); });
   for (pb::FlagBeneficiary& b : gained) *out.add_beneficiaries() = std::move(b);
 
   for (const FlagDecision& d : flag.history) {

@@ -21,7 +21,11 @@ enum Field : int { kKind, kStatus, kSubject, kBeneficiary, kConfidence, kOpened,
 const std::vector<FilterField>& flag_fields() {
   static const std::vector<FilterField> kFields = {
       {"kind", FieldType::kChoice, {"", "ring", "burst", "ranking"}, false, kKind},
-      {"status", FieldType::kChoice, {"", "open", "confirmed", "dismissed", "appealed", "reversed", "upheld", "closed"}, false, kStatus},
+      {"status",
+       FieldType::kChoice,
+       {"", "open", "confirmed", "dismissed", "appealed", "reversed", "upheld", "closed"},
+       false,
+       kStatus},
       {"subject", FieldType::kText, {}, true, kSubject},
       {"beneficiary", FieldType::kText, {}, true, kBeneficiary},
       {"confidence", FieldType::kNumber, {}, true, kConfidence},
@@ -37,14 +41,22 @@ FilterValues value_of(Lookup& lookup, const FlagsState& flag, int id) {
     return values;
   };
   switch (id) {
-    case kKind: return {{static_cast<int64_t>(flag.kind), {}}};
-    case kStatus: return {{static_cast<int64_t>(flag.status), {}}};
-    case kSubject: return names(flag.subjects);
-    case kBeneficiary: return names(flag.beneficiaries);
-    case kConfidence: return {{flag.confidence_permille, {}}};
-    case kOpened: return {{flag.opened.slot * kSlotUs, {}}};
-    case kUpdated: return {{flag.updated.slot * kSlotUs, {}}};
-    default: return {};
+    case kKind:
+      return {{static_cast<int64_t>(flag.kind), {}}};
+    case kStatus:
+      return {{static_cast<int64_t>(flag.status), {}}};
+    case kSubject:
+      return names(flag.subjects);
+    case kBeneficiary:
+      return names(flag.beneficiaries);
+    case kConfidence:
+      return {{flag.confidence_permille, {}}};
+    case kOpened:
+      return {{flag.opened.slot * kSlotUs, {}}};
+    case kUpdated:
+      return {{flag.updated.slot * kSlotUs, {}}};
+    default:
+      return {};
   }
 }
 
@@ -55,12 +67,18 @@ grpc::Status parse_order(std::string order_by, Order& order, bool& largest_first
   const std::string given = order_by;
   while (order_by.ends_with(' ')) order_by.pop_back();
   if (order_by.empty()) return grpc::Status::OK;
-  if (order_by.ends_with(" asc")) largest_first = false, order_by.resize(order_by.size() - 4);
-  else if (order_by.ends_with(" desc")) order_by.resize(order_by.size() - 5);
+  if (order_by.ends_with(" asc"))
+    largest_first = false, order_by.resize(order_by.size() - 4);
+  else if (order_by.ends_with(" desc"))
+    order_by.resize(order_by.size() - 5);
   if (order_by == "opened") return grpc::Status::OK;
-  if (order_by == "updated") order = Order::kUpdated;
-  else if (order_by == "confidence") order = Order::kConfidence;
-  else return bad_field("order_by", "given \"" + given + "\", allowed: opened, updated or confidence, then nothing, desc or asc");
+  if (order_by == "updated")
+    order = Order::kUpdated;
+  else if (order_by == "confidence")
+    order = Order::kConfidence;
+  else
+    return bad_field("order_by",
+                     "given \"" + given + "\", allowed: opened, updated or confidence, then nothing, desc or asc");
   return grpc::Status::OK;
 }
 
@@ -86,12 +104,16 @@ class FlagsService final : public pb::Flags::CallbackService {
  public:
   explicit FlagsService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* ListFlags(grpc::CallbackServerContext* context, const pb::ListFlagsRequest* request, pb::ListFlagsResponse* response) override {
+  grpc::ServerUnaryReactor* ListFlags(grpc::CallbackServerContext* context, const pb::ListFlagsRequest* request,
+                                      pb::ListFlagsResponse* response) override {
     return run_unary(core_, context, "Flags.ListFlags", kStaff, request, response,
-                     [this](const Call& call, const pb::ListFlagsRequest& in, pb::ListFlagsResponse& out) { return list(call, in, out); });
+                     [this](const Call& call, const pb::ListFlagsRequest& in, pb::ListFlagsResponse& out) {
+                       return list(call, in, out);
+                     });
   }
 
-  grpc::ServerUnaryReactor* GetFlag(grpc::CallbackServerContext* context, const pb::GetFlagRequest* request, pb::GetFlagResponse* response) override {
+  grpc::ServerUnaryReactor* GetFlag(grpc::CallbackServerContext* context, const pb::GetFlagRequest* request,
+                                    pb::GetFlagResponse* response) override {
     return run_unary(core_, context, "Flags.GetFlag", kStaff, request, response,
                      [this](const Call& call, const pb::GetFlagRequest& in, pb::GetFlagResponse& out) {
                        if (grpc::Status id = check_flag_id(in.flag()); !id.ok()) return id;
@@ -99,7 +121,8 @@ class FlagsService final : public pb::Flags::CallbackService {
                        const uint64_t hash = core_.hasher()(KeyKind::kFlag, in.flag());
                        const FlagsState* flag = lookup.flag(hash);
                        if (!lookup.status().ok()) return io_error(lookup.status());
-                       if (flag == nullptr || flag->status == FlagStatus::kNone || flag->id != in.flag()) return unknown(in.flag());
+                       if (flag == nullptr || flag->status == FlagStatus::kNone || flag->id != in.flag())
+                         return unknown(in.flag());
                        flag_message(lookup, *flag, hash, true, *out.mutable_flag());
                        if (!lookup.status().ok()) return io_error(lookup.status());
                        set_as_of(call.reading->at(), *out.mutable_as_of());
@@ -107,15 +130,18 @@ class FlagsService final : public pb::Flags::CallbackService {
                      });
   }
 
-  grpc::ServerUnaryReactor* DecideFlag(grpc::CallbackServerContext* context, const pb::DecideFlagRequest* request, pb::DecideFlagResponse* response) override;
+  grpc::ServerUnaryReactor* DecideFlag(grpc::CallbackServerContext* context, const pb::DecideFlagRequest* request,
+                                       pb::DecideFlagResponse* response) override;
 
-  grpc::ServerWriteReactor<pb::WatchFlagsResponse>* WatchFlags(grpc::CallbackServerContext* context, const pb::WatchFlagsRequest* request) override {
+  grpc::ServerWriteReactor<pb::WatchFlagsResponse>* WatchFlags(grpc::CallbackServerContext* context,
+                                                               const pb::WatchFlagsRequest* request) override {
     return watch_flags(core_, context, request);
   }
 
  private:
   static grpc::Status check_flag_id(const std::string& id) {
-    if (id.empty() || id.size() > kIdBytesMax) return bad_field("flag", "has " + std::to_string(id.size()) + " bytes; allowed: 1..64 bytes");
+    if (id.empty() || id.size() > kIdBytesMax)
+      return bad_field("flag", "has " + std::to_string(id.size()) + " bytes; allowed: 1..64 bytes");
     return grpc::Status::OK;
   }
   static grpc::Status unknown(const std::string& id) {
@@ -135,10 +161,12 @@ grpc::Status FlagsService::list(const Call& call, const pb::ListFlagsRequest& in
   std::string error;
   if (!Filter::parse(in.filter(), flag_fields(), filter, error)) return bad_field("filter", error, "INVALID_FILTER");
   PageFrame page;
-  const std::string query = "flags\n" + in.filter() + "\n" + std::to_string(static_cast<int>(order)) + (largest_first ? "d" : "a");
+  const std::string query =
+      "flags\n" + in.filter() + "\n" + std::to_string(static_cast<int>(order)) + (largest_first ? "d" : "a");
   if (grpc::Status opened = page.open(core_, call, in, query); !opened.ok()) return opened;
   std::optional<FlagPlace> after;
-  if (!page.last.empty() && !parse(page.last, after.emplace())) return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
+  if (!page.last.empty() && !parse(page.last, after.emplace()))
+    return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
 
   Lookup lookup(page.reading);
   std::string next;
@@ -146,7 +174,8 @@ grpc::Status FlagsService::list(const Call& call, const pb::ListFlagsRequest& in
   size_t examined = 0, bytes = 0;
   // False: the page is full.
   const auto take = [&](const FlagPlace& place) {
-    if (static_cast<uint32_t>(out.flags_size()) == page.size || examined == kExaminedMax || bytes > kAnswerBytesMax || (examined > 0 && call.over())) {
+    if (static_cast<uint32_t>(out.flags_size()) == page.size || examined == kExaminedMax || bytes > kAnswerBytesMax ||
+        (examined > 0 && call.over())) {
       next = page.next(core_, text_of(last));
       return false;
     }
@@ -166,14 +195,17 @@ grpc::Status FlagsService::list(const Call& call, const pb::ListFlagsRequest& in
   Status walked;
   if (order == Order::kOpened) {
     std::optional<IndexKey> from;
-    if (after) from = IndexKey{static_cast<uint8_t>(IndexId::kFlagsByTime), after->order, {KeyKind::kFlag, after->hash}};
-    walked = page.reading->at().scan_index(IndexId::kFlagsByTime, 0, largest_first, from,
-                                           [&](const IndexKey& row) { return take({row.order, row.key.hash}); });
+    if (after)
+      from = IndexKey{static_cast<uint8_t>(IndexId::kFlagsByTime), after->order, {KeyKind::kFlag, after->hash}};
+    walked = page.reading->at().scan_index(IndexId::kFlagsByTime, 0, largest_first, from, [&](const IndexKey& row) {
+      return take({row.order, row.key.hash});
+    });
   } else {  // flags are thousands, not millions: all are read and sorted
     std::vector<FlagPlace> places;
     walked = page.reading->at().scan_index(IndexId::kFlagsByTime, 0, true, {}, [&](const IndexKey& row) {
       if (const FlagsState* flag = lookup.flag(row.key.hash))
-        places.push_back({order == Order::kUpdated ? flag_order(flag->updated) : flag->confidence_permille, row.key.hash});
+        places.push_back(
+            {order == Order::kUpdated ? flag_order(flag->updated) : flag->confidence_permille, row.key.hash});
       lookup.forget();
       return lookup.status().ok();
     });
@@ -198,7 +230,8 @@ grpc::Status FlagsService::may_decide(const Call& call, const pb::DecideFlagRequ
     if (!subject && flag.more_subjects == 0)
       return call_error(grpc::StatusCode::PERMISSION_DENIED, "NOT_A_SUBJECT", "only a subject of the flag may appeal");
   } else if (!call.caller.staff()) {
-    return call_error(grpc::StatusCode::PERMISSION_DENIED, "ROLE", "a member may only appeal", {{"allowed", "DECISION_APPEALED"}});
+    return call_error(grpc::StatusCode::PERMISSION_DENIED, "ROLE", "a member may only appeal",
+                      {{"allowed", "DECISION_APPEALED"}});
   } else if (subject) {
     return call_error(grpc::StatusCode::PERMISSION_DENIED, "OWN_FLAG", "a subject may not decide about their own flag");
   }
@@ -206,23 +239,34 @@ grpc::Status FlagsService::may_decide(const Call& call, const pb::DecideFlagRequ
   const auto decision = static_cast<Decision>(in.decision());
   if ((needs_appeal && flag.status != FlagStatus::kAppealed) || decided(flag.status, decision) == flag.status)
     return call_error(grpc::StatusCode::FAILED_PRECONDITION, "FLAG_STATUS",
-                      "the flag is " + pb::FlagStatus_Name(to_pb(flag.status)) + ": " + pb::Decision_Name(in.decision()) + " does not apply",
+                      "the flag is " + pb::FlagStatus_Name(to_pb(flag.status)) + ": " +
+                          pb::Decision_Name(in.decision()) + " does not apply",
                       {{"status", pb::FlagStatus_Name(to_pb(flag.status))}});
   return grpc::Status::OK;
 }
 
-grpc::ServerUnaryReactor* FlagsService::DecideFlag(grpc::CallbackServerContext* context, const pb::DecideFlagRequest* request, pb::DecideFlagResponse* response) {
+grpc::ServerUnaryReactor* FlagsService::DecideFlag(grpc::CallbackServerContext* context,
+                                                   const pb::DecideFlagRequest* request,
+                                                   pb::DecideFlagResponse* response) {
   constexpr Roles kMay = kStaff | role_bit(Role::kMember);
   return run_unary(
-      core_, context, "Flags.DecideFlag", kMay, request, response, [this](const Call& call, const pb::DecideFlagRequest& in, pb::DecideFlagResponse& out) {
+      core_, context, "Flags.DecideFlag", kMay, request, response,
+      [this](const Call& call, const pb::DecideFlagRequest& in, pb::DecideFlagResponse& out) {
         FieldErrors wrong;
-        if (in.flag().empty() || in.flag().size() > kIdBytesMax) wrong.emplace_back("flag", "has " + std::to_string(in.flag().size()) + " bytes; allowed: 1..64 bytes");
+        if (in.flag().empty() || in.flag().size() > kIdBytesMax)
+          wrong.emplace_back("flag", "has " + std::to_string(in.flag().size()) + " bytes; allowed: 1..64 bytes");
         if (in.decision() == pb::DECISION_UNSPECIFIED || !pb::Decision_IsValid(in.decision()))
-          wrong.emplace_back("decision", "given " + std::to_string(in.decision()) + ", allowed: DECISION_CONFIRMED, DECISION_DISMISSED, DECISION_APPEALED, DECISION_REVERSED, DECISION_UPHELD");
-        if (in.reason().size() > kReasonMax) wrong.emplace_back("reason", "has " + std::to_string(in.reason().size()) + " bytes; allowed: at most 500");
-        if (in.request_id().size() > kRequestIdMax) wrong.emplace_back("request_id", "has " + std::to_string(in.request_id().size()) + " bytes; allowed: at most 48");
+          wrong.emplace_back("decision", "given " + std::to_string(in.decision()) +
+                                             ", allowed: DECISION_CONFIRMED, DECISION_DISMISSED, DECISION_APPEALED, "
+                                             "DECISION_REVERSED, DECISION_UPHELD");
+        if (in.reason().size() > kReasonMax)
+          wrong.emplace_back("reason", "has " + std::to_string(in.reason().size()) + " bytes; allowed: at most 500");
+        if (in.request_id().size() > kRequestIdMax)
+          wrong.emplace_back("request_id",
+                             "has " + std::to_string(in.request_id().size()) + " bytes; allowed: at most 48");
         if (!wrong.empty()) return bad_fields(wrong);
-        if (core_.deps().input == nullptr) return call_error(grpc::StatusCode::UNAVAILABLE, "NO_INPUT_LOG", "this process has no input log to write to");
+        if (core_.deps().input == nullptr)
+          return call_error(grpc::StatusCode::UNAVAILABLE, "NO_INPUT_LOG", "this process has no input log to write to");
 
         Lookup lookup(call.reading);
         const uint64_t hash = core_.hasher()(KeyKind::kFlag, in.flag());
@@ -238,7 +282,8 @@ grpc::ServerUnaryReactor* FlagsService::DecideFlag(grpc::CallbackServerContext* 
           event.set_id("decide-" + in.request_id());
         }
         const uint64_t id_hash = core_.hasher()(KeyKind::kEvent, event.id());
-        const bool repeated = std::any_of(flag->history.begin(), flag->history.end(), [&](const FlagDecision& d) { return d.id_hash == id_hash; });
+        const bool repeated = std::any_of(flag->history.begin(), flag->history.end(),
+                                          [&](const FlagDecision& d) { return d.id_hash == id_hash; });
         // A repeat is written again: the engine knows it for a duplicate, and the caller gets a position to wait for.
         if (!repeated)
           if (grpc::Status may = may_decide(call, in, *flag); !may.ok()) return may;
@@ -251,23 +296,29 @@ grpc::ServerUnaryReactor* FlagsService::DecideFlag(grpc::CallbackServerContext* 
         verdict->set_reason(in.reason());
 
         std::vector<InputRecord> records(1);
-        records[0] = {InputTopic::kJudgements, event.user(), core_.hasher()(KeyKind::kUser, event.user()), event.SerializeAsString()};
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - std::chrono::system_clock::now()).count();
+        records[0] = {InputTopic::kJudgements, event.user(), core_.hasher()(KeyKind::kUser, event.user()),
+                      event.SerializeAsString()};
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - std::chrono::system_clock::now())
+                .count();
         struct Wait {
           std::mutex mutex;
           std::condition_variable changed;
           std::optional<InputAck> ack;
         };
         auto wait = std::make_shared<Wait>();
-        core_.deps().input->append(std::move(records), static_cast<int>(std::max<int64_t>(1, left)), [wait](InputAck ack) {
-          const std::lock_guard lock(wait->mutex);
-          wait->ack = std::move(ack);
-          wait->changed.notify_all();
-        });
+        core_.deps().input->append(std::move(records), static_cast<int>(std::max<int64_t>(1, left)),
+                                   [wait](InputAck ack) {
+                                     const std::lock_guard lock(wait->mutex);
+                                     wait->ack = std::move(ack);
+                                     wait->changed.notify_all();
+                                   });
         std::unique_lock lock(wait->mutex);
         if (!wait->changed.wait_until(lock, call.deadline, [&] { return wait->ack.has_value(); }))
-          return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "NOT_DURABLE_YET", "not confirmed by the input log in time; repeat with the same request_id", 1000);
-        if (!wait->ack->status.ok()) return call_error_retry(grpc::StatusCode::UNAVAILABLE, "INPUT_LOG", wait->ack->status.message, 1000);
+          return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "NOT_DURABLE_YET",
+                                  "not confirmed by the input log in time; repeat with the same request_id", 1000);
+        if (!wait->ack->status.ok())
+          return call_error_retry(grpc::StatusCode::UNAVAILABLE, "INPUT_LOG", wait->ack->status.message, 1000);
         const InputPosition& at = wait->ack->positions.front();
         out.mutable_position()->set_topic(at.partition.topic);
         out.mutable_position()->set_partition(at.partition.number);
@@ -276,7 +327,8 @@ grpc::ServerUnaryReactor* FlagsService::DecideFlag(grpc::CallbackServerContext* 
 
         Lookup after(core_.newest());
         if (const FlagsState* now = after.flag(hash)) {
-          out.set_applied(std::any_of(now->history.begin(), now->history.end(), [&](const FlagDecision& d) { return d.id_hash == id_hash; }));
+          out.set_applied(std::any_of(now->history.begin(), now->history.end(),
+                                      [&](const FlagDecision& d) { return d.id_hash == id_hash; }));
           if (call.caller.staff()) flag_message(after, *now, hash, false, *out.mutable_flag());
         }
         if (!after.status().ok()) return io_error(after.status());

@@ -12,21 +12,27 @@ namespace bellwether {
 namespace {
 
 constexpr int kEventsMax = 10'000;
-constexpr size_t kInFlightMax = 8;      // requests of a stream between reading and answering
+constexpr size_t kInFlightMax = 8;  // requests of a stream between reading and answering
 constexpr int kStreamTimeoutMs = 30'000;
-constexpr Roles kMay = kReaders;        // by event: judgements are for staff, everything else for platforms and admins
+constexpr Roles kMay = kReaders;  // by event: judgements are for staff, everything else for platforms and admins
 
 InputTopic topic_of(const pb::Event& event) {
   switch (event.body_case()) {
-    case pb::Event::kPost: return InputTopic::kPosts;
-    case pb::Event::kReferral: return InputTopic::kReferrals;
-    case pb::Event::kBetaTest: return InputTopic::kBetaTests;
-    case pb::Event::kJudgement: return InputTopic::kJudgements;
+    case pb::Event::kPost:
+      return InputTopic::kPosts;
+    case pb::Event::kReferral:
+      return InputTopic::kReferrals;
+    case pb::Event::kBetaTest:
+      return InputTopic::kBetaTests;
+    case pb::Event::kJudgement:
+      return InputTopic::kJudgements;
     case pb::Event::kAccount:
     case pb::Event::kEntitlementUse:
-    case pb::Event::kFeedback: return InputTopic::kAccounts;
+    case pb::Event::kFeedback:
+      return InputTopic::kAccounts;
     case pb::Event::kLike:
-    case pb::Event::BODY_NOT_SET: break;
+    case pb::Event::BODY_NOT_SET:
+      break;
   }
   return InputTopic::kLikes;
 }
@@ -38,7 +44,8 @@ bool may_publish(const Caller& caller, const pb::Event& event) {
 
 grpc::Status not_allowed(const Caller& caller, int index) {
   return call_error(grpc::StatusCode::PERMISSION_DENIED, "ROLE",
-                    "events[" + std::to_string(index) + "]: judgements are for moderators and admins, all other events for platforms and admins",
+                    "events[" + std::to_string(index) +
+                        "]: judgements are for moderators and admins, all other events for platforms and admins",
                     {{"role", role_name(caller.role)}});
 }
 
@@ -62,7 +69,9 @@ class Checker {
     detail.clear();
     const Reason reason = decoder_.decode(record.value, arena_, fact_, &detail);
     if (reason != Reason::kNone) return reason;
-    const int64_t now = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    const int64_t now =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     if (fact_.time_us > now + int64_t{core_.config().engine.skew_minutes} * kMinuteUs) {
       detail = "time lies more than " + std::to_string(core_.config().engine.skew_minutes) + " minutes ahead";
       return Reason::kFuture;
@@ -100,11 +109,15 @@ grpc::Status check_count(int count) {
   if (count >= 1 && count <= kEventsMax) return grpc::Status::OK;
   return bad_field("events", "given " + std::to_string(count) + ", allowed: 1..10000 events");
 }
-grpc::Status no_log() { return call_error(grpc::StatusCode::UNAVAILABLE, "NO_INPUT_LOG", "this process has no input log to write to"); }
-grpc::Status log_failed(const Status& status) { return call_error_retry(grpc::StatusCode::UNAVAILABLE, "INPUT_LOG", status.message, 1000); }
+grpc::Status no_log() {
+  return call_error(grpc::StatusCode::UNAVAILABLE, "NO_INPUT_LOG", "this process has no input log to write to");
+}
+grpc::Status log_failed(const Status& status) {
+  return call_error_retry(grpc::StatusCode::UNAVAILABLE, "INPUT_LOG", status.message, 1000);
+}
 
-// One PublishStream. Requests are checked and handed to the log one after the other; up to kInFlightMax wait for the disk at once, and
-// answers go out in the order of requests.
+// One PublishStream. Requests are checked and handed to the log one after the other; up to kInFlightMax wait for the
+// disk at once, and answers go out in the order of requests.
 class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequest, pb::PublishStreamResponse>,
                             public Watcher,
                             public std::enable_shared_from_this<PublishStream> {
@@ -114,12 +127,17 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
   void begin() {
     self_ = shared_from_this();
     if (core_.deps().input == nullptr) return end_with(no_log());
-    if (!core_.watch(self_)) return end_with(call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING", "the service takes no more streams", 1000));
+    if (!core_.watch(self_))
+      return end_with(
+          call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING", "the service takes no more streams", 1000));
     std::unique_lock lock(mutex_);
     read(lock);
   }
   void wake() override {}
-  void end() override { end_with(call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING", "the service ends; send again what was not acknowledged", 1000)); }
+  void end() override {
+    end_with(call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING",
+                              "the service ends; send again what was not acknowledged", 1000));
+  }
 
   void OnReadDone(bool ok) override {
     std::unique_lock lock(mutex_);
@@ -194,7 +212,9 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
     if (records.empty()) {
       appended(answer, {});
     } else {
-      core_.deps().input->append(std::move(records), kStreamTimeoutMs, [self = shared_from_this(), answer](const InputAck& ack) { self->appended(answer, ack); });
+      core_.deps().input->append(
+          std::move(records), kStreamTimeoutMs,
+          [self = shared_from_this(), answer](const InputAck& ack) { self->appended(answer, ack); });
     }
     lock.lock();
     working_ = false;
@@ -247,7 +267,7 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
   ServiceCore& core_;
   const Caller caller_;
   const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
-  Checker checker_;             // used by the one work() at a time
+  Checker checker_;  // used by the one work() at a time
   std::string detail_;
   pb::PublishStreamRequest request_;
   std::mutex mutex_;
@@ -268,12 +288,16 @@ class IngestService final : public pb::Ingest::CallbackService {
  public:
   explicit IngestService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const pb::PublishRequest* request, pb::PublishResponse* response) override {
+  grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const pb::PublishRequest* request,
+                                    pb::PublishResponse* response) override {
     return run_unary(core_, context, "Ingest.Publish", kMay, request, response,
-                     [this](const Call& call, const pb::PublishRequest& in, pb::PublishResponse& out) { return publish(call, in, out); });
+                     [this](const Call& call, const pb::PublishRequest& in, pb::PublishResponse& out) {
+                       return publish(call, in, out);
+                     });
   }
 
-  grpc::ServerBidiReactor<pb::PublishStreamRequest, pb::PublishStreamResponse>* PublishStream(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<pb::PublishStreamRequest, pb::PublishStreamResponse>* PublishStream(
+      grpc::CallbackServerContext* context) override {
     Caller caller;
     if (grpc::Status status = core_.admit(*context, kMay, "Ingest.PublishStream", caller); !status.ok()) {
       core_.finished("Ingest.PublishStream", caller, status, std::chrono::steady_clock::now());
@@ -299,7 +323,8 @@ class IngestService final : public pb::Ingest::CallbackService {
       if (reason == Reason::kNone) continue;
       const std::string field = field_of(detail);
       wrong.emplace_back("events[" + std::to_string(i) + "]" + (field.empty() ? "" : "." + field), detail);
-      if (reason_text.empty()) reason_text = pb::DeadLetterReason_Name(to_pb(reason)).substr(sizeof("DEAD_LETTER_REASON_") - 1);
+      if (reason_text.empty())
+        reason_text = pb::DeadLetterReason_Name(to_pb(reason)).substr(sizeof("DEAD_LETTER_REASON_") - 1);
     }
     if (!wrong.empty()) return bad_fields(wrong, "EVENT_" + reason_text);
 
@@ -309,7 +334,8 @@ class IngestService final : public pb::Ingest::CallbackService {
       std::optional<InputAck> ack;
     };
     auto wait = std::make_shared<Wait>();
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - std::chrono::system_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - std::chrono::system_clock::now()).count();
     core_.deps().input->append(std::move(records), static_cast<int>(std::max<int64_t>(1, left)), [wait](InputAck ack) {
       const std::lock_guard lock(wait->mutex);
       wait->ack = std::move(ack);
@@ -317,7 +343,8 @@ class IngestService final : public pb::Ingest::CallbackService {
     });
     std::unique_lock lock(wait->mutex);
     if (!wait->changed.wait_until(lock, call.deadline, [&] { return wait->ack.has_value(); }))
-      return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "NOT_DURABLE_YET", "not confirmed by the input log in time; the same events may be sent again", 1000);
+      return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "NOT_DURABLE_YET",
+                              "not confirmed by the input log in time; the same events may be sent again", 1000);
     if (!wait->ack->status.ok()) return log_failed(wait->ack->status);
     set_positions(*wait->ack, out);
     set_as_of(core_.newest()->at(), *out.mutable_as_of());

@@ -33,7 +33,8 @@ class EmbeddedInput final : public InputLog {
     for (size_t p = 0; p < partitions; ++p) {
       size_t bytes = SIZE_MAX;
       for (const size_t i : by_partition[p]) {
-        if (bytes == SIZE_MAX || bytes + records[i].value.size() > EmbeddedLog::kAppendBytesMax / 2) parts.push_back({p, {}}), bytes = 0;
+        if (bytes == SIZE_MAX || bytes + records[i].value.size() > EmbeddedLog::kAppendBytesMax / 2)
+          parts.push_back({p, {}}), bytes = 0;
         parts.back().members.push_back(i);
         bytes += records[i].value.size();
       }
@@ -69,7 +70,8 @@ class EmbeddedInput final : public InputLog {
 class KafkaInput final : public InputLog {
  public:
   KafkaInput(KafkaSink& sink, const std::vector<std::string>& topics) : sink_(sink) {
-    static constexpr std::string_view kEndings[] = {".posts", ".likes", ".referrals", ".betatests", ".judgements", ".accounts"};
+    static constexpr std::string_view kEndings[] = {".posts",     ".likes",      ".referrals",
+                                                    ".betatests", ".judgements", ".accounts"};
     names_.resize(std::size(kEndings));
     for (size_t i = 0; i < names_.size(); ++i)
       for (const std::string& topic : topics)

@@ -1,4 +1,5 @@
-// Where what comes in by gRPC is written before anybody hears of it: the embedded log, or with Kafka the topic of the event's body.
+// Where what comes in by gRPC is written before anybody hears of it: the embedded log, or with Kafka the topic of the
+// event's body.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +21,9 @@ enum class InputTopic : uint8_t { kPosts, kLikes, kReferrals, kBetaTests, kJudge
 
 struct InputRecord {
   InputTopic topic = InputTopic::kLikes;
-  std::string user;      // key on Kafka
+  std::string user;        // key on Kafka
   uint64_t user_hash = 0;  // partition of the embedded log
-  std::string value;     // protobuf bytes of the event
+  std::string value;       // protobuf bytes of the event
 };
 
 struct InputPosition {
@@ -38,9 +39,9 @@ struct InputAck {
 class InputLog {
  public:
   virtual ~InputLog() = default;
-  // Writes the records; those of one call and one partition keep their order. `done` is called exactly once, when all are durable
-  // or one failed, maybe in this call, maybe on another thread, and must be short. Any thread. May block for as long as the log
-  // pushes back, at most `timeout_ms` with Kafka.
+  // Writes the records; those of one call and one partition keep their order. `done` is called exactly once, when all
+  // are durable or one failed, maybe in this call, maybe on another thread, and must be short. Any thread. May block
+  // for as long as the log pushes back, at most `timeout_ms` with Kafka.
   virtual void append(std::vector<InputRecord> records, int timeout_ms, std::function<void(InputAck)> done) = 0;
 };
 

@@ -42,8 +42,9 @@ grpc::Status choose(const Request& request, const CommunityConfig& community, Sc
   if (request.score_case() == Request::kCapability) {
     const int c = request.capability();
     if (c < 1 || c > static_cast<int>(kCapabilities))
-      return bad_field("capability", "given " + std::to_string(c) + ", allowed: CAPABILITY_INNOVATION, CAPABILITY_COMMUNICATION, "
-                                     "CAPABILITY_REFERRAL, CAPABILITY_KNOWLEDGE");
+      return bad_field("capability", "given " + std::to_string(c) +
+                                         ", allowed: CAPABILITY_INNOVATION, CAPABILITY_COMMUNICATION, "
+                                         "CAPABILITY_REFERRAL, CAPABILITY_KNOWLEDGE");
     out = {false, static_cast<size_t>(c - 1)};
     return grpc::Status::OK;
   }
@@ -60,7 +61,20 @@ grpc::Status choose(const Request& request, const CommunityConfig& community, Sc
 }
 
 // Fields of ListUsers' filter; ids from kScore on are scores by board.
-enum Field : int { kUser, kTier, kVisibleTier, kFlagged, kLastActive, kFirstActive, kFollowers, kActiveDays, kLikers, kPercentile, kClosed, kScore = 100 };
+enum Field : int {
+  kUser,
+  kTier,
+  kVisibleTier,
+  kFlagged,
+  kLastActive,
+  kFirstActive,
+  kFollowers,
+  kActiveDays,
+  kLikers,
+  kPercentile,
+  kClosed,
+  kScore = 100
+};
 
 std::vector<FilterField> user_fields(const CommunityConfig& community) {
   const std::vector<std::string> tiers = {"", "member", "contributor", "key", "lead"};
@@ -100,23 +114,37 @@ class UserValues {
       if (s == nullptr) return {{0, {}}};
       if (!view_) view_ = scores_of(*s, reading.community(), reading.rules(), reading.now_us());
       const auto board = static_cast<size_t>(id - kScore);
-      return {{board < kCapabilities ? view_->capability_micros[board] : view_->profile_micros[board - kCapabilities], {}}};
+      return {
+          {board < kCapabilities ? view_->capability_micros[board] : view_->profile_micros[board - kCapabilities], {}}};
     }
     const auto people = [&] { return lookup_.people(user_); };
     const auto tier = [](Tier t) { return FilterValues{{static_cast<int64_t>(t), {}}}; };
     switch (id) {
-      case kUser: return {{0, lookup_.user_name(user_)}};
-      case kTier: return tier(shown_tier(s, people(), reading).tier);
-      case kVisibleTier: return tier(shown_tier(s, people(), reading).visible);
-      case kFlagged: return {{flagged(lookup_, s, people()) ? 1 : 0, {}}};
-      case kLastActive: return {{last_active_us(s, people(), reading.now_us()), {}}};
-      case kFirstActive: return {{first_active_us(s, people()), {}}};
-      case kFollowers: return {{people() != nullptr ? static_cast<int64_t>(people()->followers) : 0, {}}};
-      case kActiveDays: return {{s != nullptr ? s->portrait.days_active(day_of(reading.now_us()), reading.community().window_days) : 0, {}}};
-      case kLikers: return {{s != nullptr ? s->likers : 0, {}}};
-      case kPercentile: return {{s != nullptr ? reading.percentile_permille(*s, kOverallBoard, lookup_.status()) : 0, {}}};
-      case kClosed: return {{people() != nullptr && people()->closed ? 1 : 0, {}}};
-      default: return {};
+      case kUser:
+        return {{0, lookup_.user_name(user_)}};
+      case kTier:
+        return tier(shown_tier(s, people(), reading).tier);
+      case kVisibleTier:
+        return tier(shown_tier(s, people(), reading).visible);
+      case kFlagged:
+        return {{flagged(lookup_, s, people()) ? 1 : 0, {}}};
+      case kLastActive:
+        return {{last_active_us(s, people(), reading.now_us()), {}}};
+      case kFirstActive:
+        return {{first_active_us(s, people()), {}}};
+      case kFollowers:
+        return {{people() != nullptr ? static_cast<int64_t>(people()->followers) : 0, {}}};
+      case kActiveDays:
+        return {{s != nullptr ? s->portrait.days_active(day_of(reading.now_us()), reading.community().window_days) : 0,
+                 {}}};
+      case kLikers:
+        return {{s != nullptr ? s->likers : 0, {}}};
+      case kPercentile:
+        return {{s != nullptr ? reading.percentile_permille(*s, kOverallBoard, lookup_.status()) : 0, {}}};
+      case kClosed:
+        return {{people() != nullptr && people()->closed ? 1 : 0, {}}};
+      default:
+        return {};
     }
   }
 
@@ -139,13 +167,18 @@ bool parse_place(std::string_view text, Place& p) {
 }
 
 // "overall desc" to a board and a direction.
-grpc::Status parse_order(const std::string& order_by, const CommunityConfig& community, BoardNumber& board, bool& best_first) {
+grpc::Status parse_order(const std::string& order_by, const CommunityConfig& community, BoardNumber& board,
+                         bool& best_first) {
   board = kOverallBoard, best_first = true;
   const size_t begin = order_by.find_first_not_of(' ');
   if (begin == std::string::npos) return grpc::Status::OK;
   const size_t end = order_by.find(' ', begin);
   const std::string name = order_by.substr(begin, end == std::string::npos ? end : end - begin);
-  std::string rest = end == std::string::npos ? "" : order_by.substr(order_by.find_first_not_of(' ', end) == std::string::npos ? order_by.size() : order_by.find_first_not_of(' ', end));
+  std::string rest = end == std::string::npos
+                         ? ""
+                         : order_by.substr(order_by.find_first_not_of(' ', end) == std::string::npos
+                                               ? order_by.size()
+                                               : order_by.find_first_not_of(' ', end));
   while (rest.ends_with(' ')) rest.pop_back();
   std::string names;
   const auto consider = [&](const std::string& candidate, size_t number) {
@@ -158,7 +191,8 @@ grpc::Status parse_order(const std::string& order_by, const CommunityConfig& com
   for (size_t p = 0; p < community.profiles.size() && kCapabilities + p < ScoresState::kBoardsMax; ++p)
     found |= consider(community.profiles[p].name, kCapabilities + p);
   if (!found || (!rest.empty() && rest != "desc" && rest != "asc"))
-    return bad_field("order_by", "given \"" + order_by + "\", allowed: one of " + names + ", then nothing, desc or asc");
+    return bad_field("order_by",
+                     "given \"" + order_by + "\", allowed: one of " + names + ", then nothing, desc or asc");
   best_first = rest != "asc";
   return grpc::Status::OK;
 }
@@ -167,14 +201,16 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
  public:
   explicit KeyUsersService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const pb::GetUserRequest* request, pb::GetUserResponse* response) override {
+  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const pb::GetUserRequest* request,
+                                    pb::GetUserResponse* response) override {
     return run_unary(core_, context, "KeyUsers.GetUser", kEverybody, request, response,
                      [this](const Call& call, const pb::GetUserRequest& in, pb::GetUserResponse& out) {
                        FieldErrors wrong;
                        if (!check_user_id(in.user(), "user", wrong)) return bad_fields(wrong);
                        if (grpc::Status own = own_only(call.caller, in.user()); !own.ok()) return own;
                        Lookup lookup(call.reading);
-                       const bool known = user_message(lookup, core_.hasher()(KeyKind::kUser, in.user()), audience_of(call.caller), *out.mutable_user());
+                       const bool known = user_message(lookup, core_.hasher()(KeyKind::kUser, in.user()),
+                                                       audience_of(call.caller), *out.mutable_user());
                        if (!lookup.status().ok()) return io_error(lookup.status());
                        if (!known) return unknown_user(in.user());
                        set_as_of(call.reading->at(), *out.mutable_as_of());
@@ -185,45 +221,59 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
   grpc::ServerUnaryReactor* BatchGetUsers(grpc::CallbackServerContext* context, const pb::BatchGetUsersRequest* request,
                                           pb::BatchGetUsersResponse* response) override {
     return run_unary(core_, context, "KeyUsers.BatchGetUsers", kReaders, request, response,
-                     [this](const Call& call, const pb::BatchGetUsersRequest& in, pb::BatchGetUsersResponse& out) { return batch(call, in, out); });
+                     [this](const Call& call, const pb::BatchGetUsersRequest& in, pb::BatchGetUsersResponse& out) {
+                       return batch(call, in, out);
+                     });
   }
 
-  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const pb::ListUsersRequest* request, pb::ListUsersResponse* response) override {
+  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const pb::ListUsersRequest* request,
+                                      pb::ListUsersResponse* response) override {
     return run_unary(core_, context, "KeyUsers.ListUsers", kReaders, request, response,
-                     [this](const Call& call, const pb::ListUsersRequest& in, pb::ListUsersResponse& out) { return list(call, in, out); });
+                     [this](const Call& call, const pb::ListUsersRequest& in, pb::ListUsersResponse& out) {
+                       return list(call, in, out);
+                     });
   }
 
   grpc::ServerUnaryReactor* ExplainScore(grpc::CallbackServerContext* context, const pb::ExplainScoreRequest* request,
                                          pb::ExplainScoreResponse* response) override {
-    return run_unary(core_, context, "KeyUsers.ExplainScore", kEverybody, request, response,
-                     [this](const Call& call, const pb::ExplainScoreRequest& in, pb::ExplainScoreResponse& out) {
-                       FieldErrors wrong;
-                       check_user_id(in.user(), "user", wrong);
-                       if (in.events_per_contribution() < 0)
-                         wrong.emplace_back("events_per_contribution", "given " + std::to_string(in.events_per_contribution()) + ", allowed: 0 (the default) or more");
-                       if (!wrong.empty()) return bad_fields(wrong);
-                       if (grpc::Status own = own_only(call.caller, in.user()); !own.ok()) return own;
-                       ScoreChoice choice;
-                       if (grpc::Status chosen = choose(in, call.reading->community(), choice); !chosen.ok()) return chosen;
-                       const uint64_t user = core_.hasher()(KeyKind::kUser, in.user());
-                       Lookup lookup(call.reading);
-                       if (lookup.user_name(user).empty()) return lookup.status().ok() ? unknown_user(in.user()) : io_error(lookup.status());
-                       const size_t each = in.events_per_contribution() == 0 ? 10 : std::min<size_t>(100, static_cast<size_t>(in.events_per_contribution()));
-                       out.set_user(in.user());
-                       explain_score(lookup, user, choice, each, audience_of(call.caller), out);
-                       if (!lookup.status().ok()) return io_error(lookup.status());
-                       set_as_of(call.reading->at(), *out.mutable_as_of());
-                       return grpc::Status::OK;
+    return run_unary(
+        core_, context, "KeyUsers.ExplainScore", kEverybody, request, response,
+        [this](const Call& call, const pb::ExplainScoreRequest& in, pb::ExplainScoreResponse& out) {
+          FieldErrors wrong;
+          check_user_id(in.user(), "user", wrong);
+          if (in.events_per_contribution() < 0)
+            wrong.emplace_back("events_per_contribution", "given " + std::to_string(in.events_per_contribution()) +
+                                                              ", allowed: 0 (the default) or more");
+          if (!wrong.empty()) return bad_fields(wrong);
+          if (grpc::Status own = own_only(call.caller, in.user()); !own.ok()) return own;
+          ScoreChoice choice;
+          if (grpc::Status chosen = choose(in, call.reading->community(), choice); !chosen.ok()) return chosen;
+          const uint64_t user = core_.hasher()(KeyKind::kUser, in.user());
+          Lookup lookup(call.reading);
+          if (lookup.user_name(user).empty())
+            return lookup.status().ok() ? unknown_user(in.user()) : io_error(lookup.status());
+          const size_t each = in.events_per_contribution() == 0
+                                  ? 10
+                                  : std::min<size_t>(100, static_cast<size_t>(in.events_per_contribution()));
+          out.set_user(in.user());
+          explain_score(lookup, user, choice, each, audience_of(call.caller), out);
+          if (!lookup.status().ok()) return io_error(lookup.status());
+          set_as_of(call.reading->at(), *out.mutable_as_of());
+          return grpc::Status::OK;
+        });
+  }
+
+  grpc::ServerUnaryReactor* GetLeaderboard(grpc::CallbackServerContext* context,
+                                           const pb::GetLeaderboardRequest* request,
+                                           pb::GetLeaderboardResponse* response) override {
+    return run_unary(core_, context, "KeyUsers.GetLeaderboard", kReaders, request, response,
+                     [this](const Call& call, const pb::GetLeaderboardRequest& in, pb::GetLeaderboardResponse& out) {
+                       return leaderboard(call, in, out);
                      });
   }
 
-  grpc::ServerUnaryReactor* GetLeaderboard(grpc::CallbackServerContext* context, const pb::GetLeaderboardRequest* request,
-                                           pb::GetLeaderboardResponse* response) override {
-    return run_unary(core_, context, "KeyUsers.GetLeaderboard", kReaders, request, response,
-                     [this](const Call& call, const pb::GetLeaderboardRequest& in, pb::GetLeaderboardResponse& out) { return leaderboard(call, in, out); });
-  }
-
-  grpc::ServerWriteReactor<pb::WatchTiersResponse>* WatchTiers(grpc::CallbackServerContext* context, const pb::WatchTiersRequest* request) override {
+  grpc::ServerWriteReactor<pb::WatchTiersResponse>* WatchTiers(grpc::CallbackServerContext* context,
+                                                               const pb::WatchTiersRequest* request) override {
     return watch_tiers(core_, context, request);
   }
 
@@ -239,7 +289,8 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
     if (!wrong.empty()) return bad_fields(wrong);
     Lookup lookup(call.reading);
     for (const std::string& id : in.users()) {
-      if (call.over()) return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed while users were read");
+      if (call.over())
+        return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed while users were read");
       if (!user_message(lookup, core_.hasher()(KeyKind::kUser, id), audience_of(call.caller), *out.add_users())) {
         out.mutable_users()->RemoveLast();
         out.add_missing(id);
@@ -254,17 +305,21 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
   grpc::Status list(const Call& call, const pb::ListUsersRequest& in, pb::ListUsersResponse& out) {
     BoardNumber board;
     bool best_first;
-    if (grpc::Status order = parse_order(in.order_by(), call.reading->community(), board, best_first); !order.ok()) return order;
+    if (grpc::Status order = parse_order(in.order_by(), call.reading->community(), board, best_first); !order.ok())
+      return order;
     Filter filter;
     std::string error;
     std::vector<FilterField> fields = user_fields(call.reading->community());
     if (!call.caller.staff()) std::erase_if(fields, [](const FilterField& f) { return f.id == kFlagged; });
     if (!Filter::parse(in.filter(), fields, filter, error)) return bad_field("filter", error, "INVALID_FILTER");
     PageFrame page;
-    if (grpc::Status opened = page.open(core_, call, in, "users\n" + in.filter() + "\n" + std::to_string(board) + (best_first ? "d" : "a")); !opened.ok())
+    if (grpc::Status opened = page.open(
+            core_, call, in, "users\n" + in.filter() + "\n" + std::to_string(board) + (best_first ? "d" : "a"));
+        !opened.ok())
       return opened;
     std::optional<Place> after;
-    if (!page.last.empty() && !parse_place(page.last, after.emplace())) return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
+    if (!page.last.empty() && !parse_place(page.last, after.emplace()))
+      return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
 
     Lookup lookup(page.reading);
     UserValues values(lookup);
@@ -297,12 +352,16 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
     if (filter.required_text(kUser, only)) {  // one user at most: no need to walk
       const uint64_t user = core_.hasher()(KeyKind::kUser, only);
       if (!after && lookup.user_name(user) == only) take({0, 0, 0, user});
-    } else if (const Status walked = page.reading->walk(board, best_first, after, [&](const Place& place, bool) { return take(place); }); !walked.ok()) {
+    } else if (const Status walked =
+                   page.reading->walk(board, best_first, after, [&](const Place& place, bool) { return take(place); });
+               !walked.ok()) {
       return io_error(walked);
     }
     if (!lookup.status().ok()) return io_error(lookup.status());
     if (late) {
-      if (out.users_size() == 0 || call.cancelled()) return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE", "the deadline passed while users were looked through", 0);
+      if (out.users_size() == 0 || call.cancelled())
+        return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE",
+                                "the deadline passed while users were looked through", 0);
       more = true;
     }
     if (more) out.set_next_page_token(page.next(core_, place_text(last)));
@@ -315,11 +374,15 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
     ScoreChoice choice;
     if (grpc::Status chosen = choose(in, call.reading->community(), choice); !chosen.ok()) return chosen;
     if (choice.board() >= call.reading->boards())
-      return call_error(grpc::StatusCode::FAILED_PRECONDITION, "NO_BOARD", "only the first " + std::to_string(ScoresState::kBoardsMax - kCapabilities) + " profiles have a board");
+      return call_error(
+          grpc::StatusCode::FAILED_PRECONDITION, "NO_BOARD",
+          "only the first " + std::to_string(ScoresState::kBoardsMax - kCapabilities) + " profiles have a board");
     PageFrame page;
-    if (grpc::Status opened = page.open(core_, call, in, "board\n" + std::to_string(choice.board())); !opened.ok()) return opened;
+    if (grpc::Status opened = page.open(core_, call, in, "board\n" + std::to_string(choice.board())); !opened.ok())
+      return opened;
     std::optional<Place> after;
-    if (!page.last.empty() && !parse_place(page.last, after.emplace())) return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
+    if (!page.last.empty() && !parse_place(page.last, after.emplace()))
+      return bad_field("page_token", "is no token of this list", "PAGE_TOKEN_INVALID");
     const Reading& reading = *page.reading;
     Lookup lookup(page.reading);
     Place last;
@@ -339,7 +402,8 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
       entry.set_rank_exact(exact && rank <= kRanksExact);
       entry.set_user(s->id);
       const ScoreView view = scores_of(*s, reading.community(), reading.rules(), reading.now_us());
-      entry.set_score_micros(choice.profile ? view.profile_micros[choice.number] : view.capability_micros[choice.number]);
+      entry.set_score_micros(choice.profile ? view.profile_micros[choice.number]
+                                            : view.capability_micros[choice.number]);
       const ShownTier shown = shown_tier(s, people, reading);
       entry.set_tier(to_pb(shown.tier));
       entry.set_visible_tier(to_pb(shown.visible));
@@ -352,7 +416,9 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
     Status counted;
     out.set_total_users(reading.cells(choice.board(), counted)->total);
     if (!lookup.status().ok() || !counted.ok()) return io_error(lookup.status().ok() ? counted : lookup.status());
-    if (more && out.entries_size() == 0) return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE", "the deadline passed while the board was read", 0);
+    if (more && out.entries_size() == 0)
+      return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE",
+                              "the deadline passed while the board was read", 0);
     if (more) out.set_next_page_token(page.next(core_, place_text(last)));
     out.set_snapshot_moved(page.moved);
     set_as_of(reading.at(), *out.mutable_as_of());
@@ -364,6 +430,8 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<grpc::Service> make_key_users_service(ServiceCore& core) { return std::make_unique<KeyUsersService>(core); }
+std::unique_ptr<grpc::Service> make_key_users_service(ServiceCore& core) {
+  return std::make_unique<KeyUsersService>(core);
+}
 
 }  // namespace bellwether

@@ -1,5 +1,5 @@
-// Prometheus metrics on a port of their own. Figures are asked for when somebody scrapes; only times of calls and commits are counted
-// along the way.
+// Prometheus metrics on a port of their own. Figures are asked for when somebody scrapes; only times of calls and
+// commits are counted along the way.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ class Metrics {
  public:
   struct Deps {
     std::function<std::shared_ptr<const Published>()> published;
-    std::function<EngineFigures()> figures;       // may be empty
-    std::function<Store::Figures()> store;        // may be empty
-    std::function<uint64_t()> outbox_failures;    // may be empty
+    std::function<EngineFigures()> figures;     // may be empty
+    std::function<Store::Figures()> store;      // may be empty
+    std::function<uint64_t()> outbox_failures;  // may be empty
     std::string version;
   };
 

@@ -15,7 +15,8 @@ using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
-bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community, OutMessage& out) {
+bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community,
+                 OutMessage& out) {
   switch (kind) {
     case static_cast<uint8_t>(OutKind::kScore): {
       pb::ScoreRecord record;
@@ -58,7 +59,8 @@ std::vector<std::string> out_topics(const std::string& prefix) {
   return {prefix + ".scores", prefix + ".tiers", prefix + ".flags", prefix + ".alerts", prefix + ".deadletters"};
 }
 
-Outbox::Outbox(std::string prefix, Deps deps) : prefix_(std::move(prefix)), deps_(std::move(deps)), thread_([this] { run(); }) {}
+Outbox::Outbox(std::string prefix, Deps deps)
+    : prefix_(std::move(prefix)), deps_(std::move(deps)), thread_([this] { run(); }) {}
 
 void Outbox::stop(int timeout_ms) {
   stop_timeout_ms_.store(timeout_ms);
@@ -71,21 +73,22 @@ bool Outbox::send(const Published& at) {
   uint64_t last = 0;
   size_t sent = 0;
   std::string broken;
-  const Status status = at.scan_outbox(next_, [&](uint64_t number, uint8_t kind, const ChangeId& id, std::string_view payload) {
-    if (sent == kBatchMax) return false;
-    OutMessage message;
-    if (!out_message(kind, id, payload, rules_at(at, id.tick.slot), message)) {
-      broken = "outbox row " + std::to_string(number) + " cannot be read: the store is damaged";
-      return false;
-    }
-    const std::string topic = prefix_ + message.topic;
-    if (!sink_->enqueue({number, topic, message.key, message.value, message.id}, 50)) {
-      full = true;
-      return false;
-    }
-    last = number, ++sent;
-    return true;
-  });
+  const Status status =
+      at.scan_outbox(next_, [&](uint64_t number, uint8_t kind, const ChangeId& id, std::string_view payload) {
+        if (sent == kBatchMax) return false;
+        OutMessage message;
+        if (!out_message(kind, id, payload, rules_at(at, id.tick.slot), message)) {
+          broken = "outbox row " + std::to_string(number) + " cannot be read: the store is damaged";
+          return false;
+        }
+        const std::string topic = prefix_ + message.topic;
+        if (!sink_->enqueue({number, topic, message.key, message.value, message.id}, 50)) {
+          full = true;
+          return false;
+        }
+        last = number, ++sent;
+        return true;
+      });
   if (last != 0) next_ = last + 1;
   // A row that is gone wrong must stop the line: skipping it would lose it silently.
   if (!status.ok()) broken = status.message;
@@ -110,7 +113,8 @@ void Outbox::run() {
   bool all_sent = false;
   Clock::time_point stop_at = Clock::time_point::max();
   while (Clock::now() < stop_at) {
-    if (stop_ && stop_at == Clock::time_point::max()) stop_at = Clock::now() + std::chrono::milliseconds(stop_timeout_ms_.load());
+    if (stop_ && stop_at == Clock::time_point::max())
+      stop_at = Clock::now() + std::chrono::milliseconds(stop_timeout_ms_.load());
     if (sink_ == nullptr || !sink_->failure().ok()) {
       if (sink_ != nullptr) {
         acknowledge();

@@ -1,5 +1,5 @@
-// Committed out records on their way to Kafka: read from the outbox, turned into protobuf, produced, and let go once the brokers have
-// them. At least once; each record carries an id that makes a repeat harmless.
+// Committed out records on their way to Kafka: read from the outbox, turned into protobuf, produced, and let go once
+// the brokers have them. At least once; each record carries an id that makes a repeat harmless.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,8 @@ struct OutMessage {
   std::string topic, key, id, value;
 };
 // False where the row cannot be read.
-bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community, OutMessage& out);
+bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community,
+                 OutMessage& out);
 
 // The topics that an outbox writes, for making them.
 std::vector<std::string> out_topics(const std::string& prefix);
@@ -33,14 +34,14 @@ class Outbox {
     std::function<void(uint64_t through)> delivered;  // the engine erases rows up to this number
     // Makes a sink; called again when one failed for good.
     std::function<Status(std::unique_ptr<Sink>&)> make_sink;
-    std::function<void(const std::string&)> say;      // a line for the log
+    std::function<void(const std::string&)> say;  // a line for the log
   };
 
   // Starts the thread.
   Outbox(std::string prefix, Deps deps);
   ~Outbox() { stop(flush_ms_); }
-  // Sends what is committed, waits up to `timeout_ms` for acknowledgements, ends the thread. What is not acknowledged by then is sent
-  // again at the next start.
+  // Sends what is committed, waits up to `timeout_ms` for acknowledgements, ends the thread. What is not acknowledged
+  // by then is sent again at the next start.
   void stop(int timeout_ms);
   uint64_t failures() const { return failures_.load(); }
   uint64_t delivered() const { return delivered_.load(); }

@@ -1,4 +1,5 @@
-// Pages: opaque tokens bound to their query, and the snapshots that stay pinned so that pages of one query show one tick.
+// Pages: opaque tokens bound to their query, and the snapshots that stay pinned so that pages of one query show one
+// tick.
 #pragma once
 
 #include <chrono>

@@ -19,15 +19,18 @@ struct PageFrame {
   template <class Request>
   grpc::Status open(ServiceCore& core, const Call& call, const Request& request, const std::string& query_text) {
     if (request.page_size() < 0)
-      return bad_field("page_size", "given " + std::to_string(request.page_size()) + ", allowed: 0 (the default) or more");
+      return bad_field("page_size",
+                       "given " + std::to_string(request.page_size()) + ", allowed: 0 (the default) or more");
     size = page_size_of(request.page_size(), core.config().service.page_max);
     query = core.hasher()(KeyKind::kEvent, query_text);
     reading = call.reading;
     if (request.page_token().empty()) return grpc::Status::OK;
     PageToken token;
-    if (!decode(request.page_token(), token)) return bad_field("page_token", "is no token of this service", "PAGE_TOKEN_INVALID");
+    if (!decode(request.page_token(), token))
+      return bad_field("page_token", "is no token of this service", "PAGE_TOKEN_INVALID");
     if (token.query != query)
-      return bad_field("page_token", "belongs to another query: filter, order and parent must stay the same", "PAGE_TOKEN_MISMATCH");
+      return bad_field("page_token", "belongs to another query: filter, order and parent must stay the same",
+                       "PAGE_TOKEN_MISMATCH");
     last = std::move(token.last);
     if (token.process == core.process()) {
       if (auto pinned = core.pinned().find(token.commit)) {

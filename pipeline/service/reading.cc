@@ -20,7 +20,9 @@ IndexId index_of(BoardNumber board) {
 uint8_t plus_of(BoardNumber board) {
   return static_cast<uint8_t>(board < kCapabilities ? board : board - kCapabilities);
 }
-uint8_t list_of(BoardNumber board) { return static_cast<uint8_t>(static_cast<uint8_t>(index_of(board)) + plus_of(board)); }
+uint8_t list_of(BoardNumber board) {
+  return static_cast<uint8_t>(static_cast<uint8_t>(index_of(board)) + plus_of(board));
+}
 
 void add_cell(CellTable& table, uint32_t cell, uint64_t count) {
   if (table.cells.empty() || table.cells.back().cell != cell) table.cells.push_back({cell, table.total, 0});
@@ -37,7 +39,8 @@ uint128 rebased(const Place& place, int64_t base) {
 }  // namespace
 
 std::pair<uint64_t, uint64_t> CellTable::at(uint32_t cell) const {
-  const auto it = std::lower_bound(cells.begin(), cells.end(), cell, [](const Cell& c, uint32_t v) { return c.cell > v; });
+  const auto it =
+      std::lower_bound(cells.begin(), cells.end(), cell, [](const Cell& c, uint32_t v) { return c.cell > v; });
   if (it == cells.end()) return {total, 0};
   return {it->above, it->cell == cell ? it->count : 0};
 }
@@ -90,8 +93,8 @@ Reading::Sorted Reading::sorted(BoardNumber board, uint32_t cell, Status& status
     if (const auto it = sorted_.find({board, cell}); it != sorted_.end()) return it->second;
   }
   auto places = std::make_shared<std::vector<Place>>();
-  status = at_->scan_index(index_of(board), plus_of(board), true, IndexKey{list_of(board), uint64_t{cell} + 1, {KeyKind{0}, 0}},
-                           [&](const IndexKey& row) {
+  status = at_->scan_index(index_of(board), plus_of(board), true,
+                           IndexKey{list_of(board), uint64_t{cell} + 1, {KeyKind{0}, 0}}, [&](const IndexKey& row) {
                              if (row.order != cell) return false;
                              places->push_back({cell, 0, 0, row.key.hash});
                              return places->size() <= kSortMax;

@@ -1,5 +1,5 @@
-// What a call reads: one published tick, with what is worked out over it once for all calls (boards, ranks, percentiles), and a
-// look-up of its own for states and names.
+// What a call reads: one published tick, with what is worked out over it once for all calls (boards, ranks,
+// percentiles), and a look-up of its own for states and names.
 #pragma once
 
 #include <array>
@@ -31,7 +31,7 @@ constexpr BoardNumber kOverallBoard = kCapabilities;
 // Where a user stands on a board. Places are ordered by cell, sum, hash: the best has the largest.
 struct Place {
   uint32_t cell = 0;
-  uint128 sum = 0;    // over base block `base`; 0 where the order is by cell only
+  uint128 sum = 0;  // over base block `base`; 0 where the order is by cell only
   int64_t base = 0;
   uint64_t user = 0;  // key hash
 };
@@ -55,8 +55,8 @@ struct CellTable {
   std::pair<uint64_t, uint64_t> at(uint32_t cell) const;
 };
 
-// Counts of whole boards: beyond place 10,000 ranks are by cell, and where counting a board is dear it is done once in ten
-// seconds, so that such a rank may be as of a tick that much older. Shared by all readings; any thread.
+// Counts of whole boards: beyond place 10,000 ranks are by cell, and where counting a board is dear it is done once in
+// ten seconds, so that such a rank may be as of a tick that much older. Shared by all readings; any thread.
 class BoardCounts {
  public:
   std::shared_ptr<const CellTable> of(const Published& at, BoardNumber board, Status& status);

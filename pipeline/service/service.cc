@@ -16,7 +16,8 @@
 namespace bellwether {
 namespace {
 
-// Connections are ended gently now and then, so that clients spread over processes again. Longer than any sensible call.
+// Connections are ended gently now and then, so that clients spread over processes again. Longer than any sensible
+// call.
 constexpr int kConnectionAgeMs = 30 * 60 * 1000, kConnectionGraceMs = 60 * 1000;
 constexpr int kStreamsPerConnection = 256;
 constexpr int kMemoryMb = 512;  // of gRPC's buffers, over all connections
@@ -31,25 +32,30 @@ bool is_loopback(std::string_view listen) {
 Status read_file(const std::string& key, const std::string& path, std::string& out) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) return Status::error(key + ": " + path + " cannot be read: " + std::strerror(errno));
+  if (!in || !(text << in.rdbuf()))
+    return Status::error(key + ": " + path + " cannot be read: " + std::strerror(errno));
   out = text.str();
   return {};
 }
 
 Status credentials(const ServiceConfig& config, std::shared_ptr<grpc::ServerCredentials>& out) {
   if (config.tls_cert.empty() && config.tls_key.empty()) {
-    if (!config.tls_client_ca.empty()) return Status::error("service.tls_client_ca needs service.tls_cert and service.tls_key");
+    if (!config.tls_client_ca.empty())
+      return Status::error("service.tls_client_ca needs service.tls_cert and service.tls_key");
     out = grpc::InsecureServerCredentials();
     return {};
   }
-  if (config.tls_cert.empty() || config.tls_key.empty()) return Status::error("service.tls_cert and service.tls_key belong together");
-  grpc::SslServerCredentialsOptions options(config.tls_client_ca.empty() ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                                                                         : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  if (config.tls_cert.empty() || config.tls_key.empty())
+    return Status::error("service.tls_cert and service.tls_key belong together");
+  grpc::SslServerCredentialsOptions options(config.tls_client_ca.empty()
+                                                ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                                : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
   if (Status status = read_file("service.tls_cert", config.tls_cert, pair.cert_chain); !status.ok()) return status;
   if (Status status = read_file("service.tls_key", config.tls_key, pair.private_key); !status.ok()) return status;
   if (!config.tls_client_ca.empty())
-    if (Status status = read_file("service.tls_client_ca", config.tls_client_ca, options.pem_root_certs); !status.ok()) return status;
+    if (Status status = read_file("service.tls_client_ca", config.tls_client_ca, options.pem_root_certs); !status.ok())
+      return status;
   options.pem_key_cert_pairs.push_back(std::move(pair));
   out = grpc::SslServerCredentials(options);
   return {};
@@ -57,7 +63,8 @@ Status credentials(const ServiceConfig& config, std::shared_ptr<grpc::ServerCred
 
 class ServiceImpl final : public Service {
  public:
-  ServiceImpl(const Config& config, ServiceDeps deps, std::optional<Tokens> tokens) : core_(config, std::move(deps), std::move(tokens)) {}
+  ServiceImpl(const Config& config, ServiceDeps deps, std::optional<Tokens> tokens)
+      : core_(config, std::move(deps), std::move(tokens)) {}
   ~ServiceImpl() override {
     if (server_ != nullptr) {
       core_.drain();
@@ -93,7 +100,8 @@ class ServiceImpl final : public Service {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0)
       return Status::error("service.listen: cannot listen on " + config.listen + ": is another process there?");
-    for (const char* name : {"bellwether.v1.KeyUsers", "bellwether.v1.Flags", "bellwether.v1.Ingest", "bellwether.v1.Admin"})
+    for (const char* name :
+         {"bellwether.v1.KeyUsers", "bellwether.v1.Flags", "bellwether.v1.Ingest", "bellwether.v1.Admin"})
       server_->GetHealthCheckService()->SetServingStatus(name, true);
     return {};
   }
@@ -107,7 +115,8 @@ class ServiceImpl final : public Service {
     const auto until = std::chrono::system_clock::now() + std::chrono::seconds(core_.config().service.drain_s);
     core_.drain();
     // Whoever balances load has a moment to see it and send new calls elsewhere.
-    std::this_thread::sleep_for(std::min(std::chrono::milliseconds(1000), std::chrono::milliseconds(core_.config().service.drain_s * 100)));
+    std::this_thread::sleep_for(
+        std::min(std::chrono::milliseconds(1000), std::chrono::milliseconds(core_.config().service.drain_s * 100)));
     server_->Shutdown(until);
     core_.stop();
     server_->Wait();
@@ -127,19 +136,23 @@ Status start_service(const Config& config, ServiceDeps deps, std::unique_ptr<Ser
   std::optional<Tokens> tokens;
   if (config.service.tokens.empty()) {
     if (!is_loopback(config.service.listen))
-      return Status::error("service.listen: given " + config.service.listen +
-                           ", which others can reach: set service.tokens to a file of TOKEN USER ROLE lines, or listen on 127.0.0.1");
-    spdlog::warn("service.tokens is not set: everybody on this machine may do everything; listening on {} only", config.service.listen);
+      return Status::error(
+          "service.listen: given " + config.service.listen +
+          ", which others can reach: set service.tokens to a file of TOKEN USER ROLE lines, or listen on 127.0.0.1");
+    spdlog::warn("service.tokens is not set: everybody on this machine may do everything; listening on {} only",
+                 config.service.listen);
   } else {
     Result<Tokens> loaded = load_tokens(config.service.tokens);
     if (!loaded.ok()) return Status::error(loaded.error_text());
     tokens = std::move(loaded).value();
     if (config.service.tls_cert.empty() && !is_loopback(config.service.listen))
-      spdlog::warn("tokens travel in clear text to {}: set service.tls_cert and service.tls_key", config.service.listen);
+      spdlog::warn("tokens travel in clear text to {}: set service.tls_cert and service.tls_key",
+                   config.service.listen);
   }
   auto service = std::make_unique<ServiceImpl>(config, std::move(deps), std::move(tokens));
   if (Status status = service->start(); !status.ok()) return status;
-  spdlog::info("queries on {} (port {}), {}", config.service.listen, service->port(), config.service.tls_cert.empty() ? "without TLS" : "TLS");
+  spdlog::info("queries on {} (port {}), {}", config.service.listen, service->port(),
+               config.service.tls_cert.empty() ? "without TLS" : "TLS");
   out = std::move(service);
   return {};
 }

@@ -1,5 +1,5 @@
-// The gRPC query service: KeyUsers, Flags, Ingest and Admin of bellwether.v1, health and reflection. It reads only what is published,
-// and writes only to the input log.
+// The gRPC query service: KeyUsers, Flags, Ingest and Admin of bellwether.v1, health and reflection. It reads only what
+// is published, and writes only to the input log.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ struct ServiceDeps {
   std::function<std::shared_ptr<const Published>()> published;  // the newest; any thread, cheap
   std::function<EngineFigures()> figures;                       // may be empty
   std::function<Store::Figures()> store;                        // may be empty
-  InputLog* input = nullptr;    // null: Ingest and DecideFlag are UNAVAILABLE
-  Metrics* metrics = nullptr;   // may be null
-  std::string version;          // the program's
+  InputLog* input = nullptr;                                    // null: Ingest and DecideFlag are UNAVAILABLE
+  Metrics* metrics = nullptr;                                   // may be null
+  std::string version;                                          // the program's
 };
 
 class Service {
@@ -32,8 +32,8 @@ class Service {
   virtual void drain() = 0;
 };
 
-// Listens and serves. Errors: the address is taken or not this machine's without a tokens file; a certificate or the tokens file
-// cannot be read. The engine must outlive the service.
+// Listens and serves. Errors: the address is taken or not this machine's without a tokens file; a certificate or the
+// tokens file cannot be read. The engine must outlive the service.
 Status start_service(const Config& config, ServiceDeps deps, std::unique_ptr<Service>& out);
 
 }  // namespace bellwether

@@ -32,13 +32,14 @@ std::vector<Taken> all_taken(const ScoresState& s) {
   return taken;
 }
 
-void fill_portrait(const Reading& reading, const ScoresState* scores, const PeopleState* people, const std::array<int64_t, kCapabilities>& points,
-                   pb::Portrait& out) {
+void fill_portrait(const Reading& reading, const ScoresState* scores, const PeopleState* people,
+                   const std::array<int64_t, kCapabilities>& points, pb::Portrait& out) {
   for (const uint32_t share : shares(points)) out.add_capability_share_permille(share);
   std::array<uint64_t, 24> hours{};
   uint64_t acts = 0;
   std::map<std::string, uint64_t> channels, topics;
-  for (const Portrait* p : {scores != nullptr ? &scores->portrait : nullptr, people != nullptr ? &people->portrait : nullptr}) {
+  for (const Portrait* p :
+       {scores != nullptr ? &scores->portrait : nullptr, people != nullptr ? &people->portrait : nullptr}) {
     if (p == nullptr) continue;
     for (size_t h = 0; h < 24; ++h) hours[h] += p->hours()[h], acts += p->hours()[h];
     for (const auto& named : p->channels()) channels[named.name] += named.count;
@@ -87,7 +88,8 @@ void fill_flags(Lookup& lookup, const ScoresState* scores, const PeopleState* pe
     const int64_t here = standing_of(*scores, reading.community(), reading.rules(), reading.now_us()).score_micros;
     for (const WithoutFlag& w : scores->without) {
       if (pb::UserFlag* f = add(w.flag, w.flag_id))
-        f->set_overall_taken_micros(standing_of(*scores, reading.community(), reading.rules(), reading.now_us(), &w).score_micros - here);
+        f->set_overall_taken_micros(
+            standing_of(*scores, reading.community(), reading.rules(), reading.now_us(), &w).score_micros - here);
     }
   }
   if (people != nullptr)
@@ -127,7 +129,8 @@ std::string gate_name(const std::string& name) {
 
 }  // namespace
 
-void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user, BoardNumber board, Status& status, pb::Score& out) {
+void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user, BoardNumber board, Status& status,
+               pb::Score& out) {
   if (!status.ok()) return;
   const Rank rank = reading.rank(scores, user, board, status);
   out.set_rank(rank.rank);
@@ -137,13 +140,16 @@ void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user,
 
 ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const Reading& reading) {
   ShownTier shown;
-  if (scores != nullptr) shown.tier = scores->machine.tier, shown.visible = visible_tier(*scores, reading.community(), reading.now_us());
-  if (people != nullptr && people->held != Tier::kUnspecified && (people->held_until_us == 0 || reading.now_us() < people->held_until_us))
+  if (scores != nullptr)
+    shown.tier = scores->machine.tier, shown.visible = visible_tier(*scores, reading.community(), reading.now_us());
+  if (people != nullptr && people->held != Tier::kUnspecified &&
+      (people->held_until_us == 0 || reading.now_us() < people->held_until_us))
     shown.tier = shown.visible = people->held, shown.held = true;
   return shown;
 }
 
-void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading, Status& status, pb::TierGates& out) {
+void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading, Status& status,
+                pb::TierGates& out) {
   if (tier <= Tier::kMember || tier > Tier::kLead) return;
   out.set_tier(to_pb(tier));
   for (const GateCheck& check : checks(tier, standing, reading.community(), reading.at().cutoffs())) {
@@ -155,7 +161,9 @@ void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, 
       const auto table = reading.cells(kOverallBoard, status);
       const uint32_t cell = scores.cells.size() > kOverallBoard ? scores.cells[kOverallBoard] : 0;
       const auto [above, within] = table->at(cell);
-      gate->set_have(table->total == 0 || cell == 0 ? 1000 : static_cast<int64_t>((above + 1) * 1000 + table->total - 1) / static_cast<int64_t>(table->total));
+      gate->set_have(table->total == 0 || cell == 0 ? 1000
+                                                    : static_cast<int64_t>((above + 1) * 1000 + table->total - 1) /
+                                                          static_cast<int64_t>(table->total));
     } else {
       gate->set_required(check.required);
       gate->set_have(check.have);
@@ -167,7 +175,8 @@ void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, 
 
 int64_t last_active_us(const ScoresState* scores, const PeopleState* people, int64_t now_us) {
   int64_t day = INT64_MIN;
-  for (const Portrait* p : {scores != nullptr ? &scores->portrait : nullptr, people != nullptr ? &people->portrait : nullptr}) {
+  for (const Portrait* p :
+       {scores != nullptr ? &scores->portrait : nullptr, people != nullptr ? &people->portrait : nullptr}) {
     if (p == nullptr) continue;
     for (int64_t d = day_of(now_us); d > day_of(now_us) - Portrait::kDays && d > day; --d)
       if (p->active_on(d)) day = d;
@@ -232,7 +241,8 @@ bool user_message(Lookup& lookup, uint64_t user, Audience audience, pb::User& ou
   }
   if (s.machine.since_us != 0) set_time(s.machine.since_us, out.mutable_tier_since_time());
   if (s.machine.below_since_us != 0)
-    set_time(s.machine.below_since_us + static_cast<int64_t>(community.grace_days) * kDayUs, out.mutable_grace_until_time());
+    set_time(s.machine.below_since_us + static_cast<int64_t>(community.grace_days) * kDayUs,
+             out.mutable_grace_until_time());
 
   const ScoreView view = scores_of(s, community, reading.rules(), reading.now_us());
   ScoreView whole = view;
@@ -240,9 +250,11 @@ bool user_message(Lookup& lookup, uint64_t user, Audience audience, pb::User& ou
     const std::vector<Taken> taken = all_taken(s);
     if (!taken.empty()) {
       const Sums sums = s.book.sums(day_of(reading.now_us()), community, reading.rules(), &taken);
-      for (size_t c = 0; c < kCapabilities; ++c) whole.capability_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
+      for (size_t c = 0; c < kCapabilities; ++c)
+        whole.capability_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
       for (size_t p = 0; p < community.profiles.size(); ++p)
-        whole.profile_micros[p] = score_micros(sums.profile(community.profiles[p]), sums, community.half_life_days, 1000);
+        whole.profile_micros[p] =
+            score_micros(sums.profile(community.profiles[p]), sums, community.half_life_days, 1000);
     }
   }
   for (size_t c = 0; c < kCapabilities; ++c) {
@@ -263,12 +275,15 @@ bool user_message(Lookup& lookup, uint64_t user, Audience audience, pb::User& ou
   const Standing standing = standing_of(s, community, reading.rules(), reading.now_us());
   if (tier > Tier::kMember) fill_gates(tier, standing, s, reading, lookup.status(), *out.mutable_tier_gates());
   if (tier < Tier::kLead)
-    fill_gates(static_cast<Tier>(static_cast<int>(tier) + 1), standing, s, reading, lookup.status(), *out.mutable_next_tier_gates());
+    fill_gates(static_cast<Tier>(static_cast<int>(tier) + 1), standing, s, reading, lookup.status(),
+               *out.mutable_next_tier_gates());
   fill_portrait(reading, scores, people, view.capability_micros, *out.mutable_portrait());
   out.mutable_portrait()->set_percentile_permille(out.overall().percentile_permille());
   if (staff) fill_flags(lookup, scores, people, out);
-  if (const int64_t first = first_active_us(scores, people); first != 0) set_time(first, out.mutable_first_active_time());
-  if (const int64_t last = last_active_us(scores, people, reading.now_us()); last != 0) set_time(last, out.mutable_last_active_time());
+  if (const int64_t first = first_active_us(scores, people); first != 0)
+    set_time(first, out.mutable_first_active_time());
+  if (const int64_t last = last_active_us(scores, people, reading.now_us()); last != 0)
+    set_time(last, out.mutable_last_active_time());
   if (people != nullptr) out.set_followers(people->followers), out.set_closed(people->closed);
   for (const Grant& grant : s.grants) {
     if (grant.expires_us != 0 && grant.expires_us <= reading.now_us()) continue;

@@ -20,9 +20,11 @@ struct ShownTier {
 ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const Reading& reading);
 
 // What a tier asks for and what the user has; nothing for kMember.
-void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading, Status& status, pb::TierGates& out);
+void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading, Status& status,
+                pb::TierGates& out);
 
-// Time of the latest event of theirs that is still known: exact for likes and the like, else the day's beginning; 0 for none.
+// Time of the latest event of theirs that is still known: exact for likes and the like, else the day's beginning; 0 for
+// none.
 int64_t last_active_us(const ScoresState* scores, const PeopleState* people, int64_t now_us);
 int64_t first_active_us(const ScoresState* scores, const PeopleState* people);
 
@@ -30,6 +32,7 @@ int64_t first_active_us(const ScoresState* scores, const PeopleState* people);
 bool flagged(Lookup& lookup, const ScoresState* scores, const PeopleState* people);
 
 // Fills rank and percentile of a score.
-void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user, BoardNumber board, Status& status, pb::Score& out);
+void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user, BoardNumber board, Status& status,
+               pb::Score& out);
 
 }  // namespace bellwether

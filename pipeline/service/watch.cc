@@ -19,10 +19,13 @@ class FailedStream final : public grpc::ServerWriteReactor<Response> {
 };
 
 template <class Response>
-class Stream final : public grpc::ServerWriteReactor<Response>, public Watcher, public std::enable_shared_from_this<Stream<Response>> {
+class Stream final : public grpc::ServerWriteReactor<Response>,
+                     public Watcher,
+                     public std::enable_shared_from_this<Stream<Response>> {
  public:
   // Fills `change` of the answer; false: not wanted. An unreadable row is an error, told by `status`.
-  using Make = std::function<bool(const Published&, const ChangeId&, std::string_view payload, Response&, Status& status)>;
+  using Make =
+      std::function<bool(const Published&, const ChangeId&, std::string_view payload, Response&, Status& status)>;
 
   Stream(ServiceCore& core, const char* method, OutKind kind, Caller caller, ChangeId after, Make make)
       : core_(core), method_(method), kind_(kind), caller_(std::move(caller)), cursor_(after), make_(std::move(make)) {}
@@ -30,9 +33,11 @@ class Stream final : public grpc::ServerWriteReactor<Response>, public Watcher, 
   void begin() {
     self_ = this->shared_from_this();
     if (core_.watch(self_)) return wake();
-    finish(call_error_retry(core_.draining() ? grpc::StatusCode::UNAVAILABLE : grpc::StatusCode::RESOURCE_EXHAUSTED,
-                            core_.draining() ? "DRAINING" : "TOO_MANY_STREAMS",
-                            core_.draining() ? "the service ends; go on from the last resume_token elsewhere" : "too many streams are open", 1000));
+    finish(call_error_retry(
+        core_.draining() ? grpc::StatusCode::UNAVAILABLE : grpc::StatusCode::RESOURCE_EXHAUSTED,
+        core_.draining() ? "DRAINING" : "TOO_MANY_STREAMS",
+        core_.draining() ? "the service ends; go on from the last resume_token elsewhere" : "too many streams are open",
+        1000));
   }
 
   void wake() override {
@@ -47,7 +52,8 @@ class Stream final : public grpc::ServerWriteReactor<Response>, public Watcher, 
     schedule();
   }
   void end() override {
-    finish(call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING", "the service ends; go on from the last resume_token elsewhere", 1000));
+    finish(call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING",
+                            "the service ends; go on from the last resume_token elsewhere", 1000));
   }
 
   void OnWriteDone(bool ok) override {
@@ -79,10 +85,13 @@ class Stream final : public grpc::ServerWriteReactor<Response>, public Watcher, 
     const Published& at = reading->at();
     std::deque<Response> found;
     if (at.number() == commit_ && !more_) return scanned(grpc::Status::OK, sign_of_life(at), false);
-    if (at.changes_from_slot() != INT64_MIN && cursor_.tick.slot < at.changes_from_slot() && cursor_.tick.slot != INT64_MIN)
-      return scanned(call_error(grpc::StatusCode::OUT_OF_RANGE, "CHANGES_GONE",
-                                "changes are kept for 7 days of event time; read the list anew and go on from its as_of",
-                                {{"oldest_slot", std::to_string(at.changes_from_slot())}}), {}, false);
+    if (at.changes_from_slot() != INT64_MIN && cursor_.tick.slot < at.changes_from_slot() &&
+        cursor_.tick.slot != INT64_MIN)
+      return scanned(
+          call_error(grpc::StatusCode::OUT_OF_RANGE, "CHANGES_GONE",
+                     "changes are kept for 7 days of event time; read the list anew and go on from its as_of",
+                     {{"oldest_slot", std::to_string(at.changes_from_slot())}}),
+          {}, false);
     Status broken;
     more_ = false;
     size_t seen = 0;
@@ -186,17 +195,20 @@ class Stream final : public grpc::ServerWriteReactor<Response>, public Watcher, 
 template <class Request>
 grpc::Status begin_at(ServiceCore& core, const Request& request, ChangeId& out) {
   if (!request.resume_token().empty()) {
-    if (!parse_change_id(request.resume_token(), out)) return bad_field("resume_token", "is no token of this service", "RESUME_TOKEN_INVALID");
+    if (!parse_change_id(request.resume_token(), out))
+      return bad_field("resume_token", "is no token of this service", "RESUME_TOKEN_INVALID");
     return grpc::Status::OK;
   }
   const auto newest = core.newest();
-  out = request.has_after() ? end_of({request.after().slot(), request.after().sub_tick()}) : end_of(newest->at().tick());
+  out =
+      request.has_after() ? end_of({request.after().slot(), request.after().sub_tick()}) : end_of(newest->at().tick());
   return grpc::Status::OK;
 }
 
 template <class Response, class Request, class Check>
-grpc::ServerWriteReactor<Response>* open(ServiceCore& core, grpc::CallbackServerContext* context, const Request& request, const char* method,
-                                         Roles may, OutKind kind, Check&& check, typename Stream<Response>::Make make) {
+grpc::ServerWriteReactor<Response>* open(ServiceCore& core, grpc::CallbackServerContext* context,
+                                         const Request& request, const char* method, Roles may, OutKind kind,
+                                         Check&& check, typename Stream<Response>::Make make) {
   Caller caller;
   ChangeId after;
   grpc::Status status = core.admit(*context, may, method, caller);
@@ -219,8 +231,10 @@ grpc::ServerWriteReactor<pb::WatchTiersResponse>* watch_tiers(ServiceCore& core,
                                                               const pb::WatchTiersRequest* request) {
   const auto check = [&]() -> grpc::Status {
     if (static_cast<size_t>(request->users_size()) > kUsersMax)
-      return bad_field("users", "given " + std::to_string(request->users_size()) + ", allowed: at most " + std::to_string(kUsersMax));
-    if (!pb::Tier_IsValid(request->min_tier())) return bad_field("min_tier", "given " + std::to_string(request->min_tier()) + ", which is no tier");
+      return bad_field("users", "given " + std::to_string(request->users_size()) + ", allowed: at most " +
+                                    std::to_string(kUsersMax));
+    if (!pb::Tier_IsValid(request->min_tier()))
+      return bad_field("min_tier", "given " + std::to_string(request->min_tier()) + ", which is no tier");
     return grpc::Status::OK;
   };
   // A platform reads no reasons that name detection.
@@ -228,8 +242,9 @@ grpc::ServerWriteReactor<pb::WatchTiersResponse>* watch_tiers(ServiceCore& core,
   const bool staff = core.admit(*context, kStaff, "KeyUsers.WatchTiers", caller).ok();
   return open<pb::WatchTiersResponse>(
       core, context, *request, "KeyUsers.WatchTiers", kReaders, OutKind::kTier, check,
-      [users = std::set<std::string>(request->users().begin(), request->users().end()), least = request->min_tier(), staff](
-          const Published& at, const ChangeId& id, std::string_view payload, pb::WatchTiersResponse& out, Status& status) {
+      [users = std::set<std::string>(request->users().begin(), request->users().end()), least = request->min_tier(),
+       staff](const Published& at, const ChangeId& id, std::string_view payload, pb::WatchTiersResponse& out,
+              Status& status) {
         pb::TierRecord& record = *out.mutable_change();
         if (!tier_record(id, payload, rules_at(at, id.tick.slot), record)) {
           status = Status::error("a tier change cannot be read: the store is damaged");
@@ -246,18 +261,20 @@ grpc::ServerWriteReactor<pb::WatchFlagsResponse>* watch_flags(ServiceCore& core,
   const auto check = [&]() -> grpc::Status {
     for (int i = 0; i < request->kinds_size(); ++i)
       if (request->kinds(i) == pb::FLAG_KIND_UNSPECIFIED || !pb::FlagKind_IsValid(request->kinds(i)))
-        return bad_field("kinds[" + std::to_string(i) + "]", "given " + std::to_string(request->kinds(i)) + ", which is no kind of flag");
+        return bad_field("kinds[" + std::to_string(i) + "]",
+                         "given " + std::to_string(request->kinds(i)) + ", which is no kind of flag");
     return grpc::Status::OK;
   };
-  return open<pb::WatchFlagsResponse>(core, context, *request, "Flags.WatchFlags", kStaff, OutKind::kFlag, check,
-                                      [kinds = std::set<int>(request->kinds().begin(), request->kinds().end())](
-                                          const Published&, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& out, Status& status) {
-                                        if (!flag_record(id, payload, *out.mutable_change())) {
-                                          status = Status::error("a flag change cannot be read: the store is damaged");
-                                          return false;
-                                        }
-                                        return kinds.empty() || kinds.contains(out.change().flag().kind());
-                                      });
+  return open<pb::WatchFlagsResponse>(
+      core, context, *request, "Flags.WatchFlags", kStaff, OutKind::kFlag, check,
+      [kinds = std::set<int>(request->kinds().begin(), request->kinds().end())](
+          const Published&, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& out, Status& status) {
+        if (!flag_record(id, payload, *out.mutable_change())) {
+          status = Status::error("a flag change cannot be read: the store is damaged");
+          return false;
+        }
+        return kinds.empty() || kinds.contains(out.change().flag().kind());
+      });
 }
 
 }  // namespace bellwether

@@ -1,5 +1,5 @@
-// Streams of changes: each watcher keeps the id of the last change it sent and reads on from there in every new commit. An idle
-// watcher costs memory only, no thread.
+// Streams of changes: each watcher keeps the id of the last change it sent and reads on from there in every new commit.
+// An idle watcher costs memory only, no thread.
 #pragma once
 
 #include "bellwether/v1/flags.pb.h"

@@ -54,7 +54,7 @@ class Import {
     std::error_code error;
     if (!fs::is_directory(options_.dir, error)) {
       err_ << "import stackexchange: " << options_.dir << " is not a folder\n";
-      return 2;
+      return 1;
     }
     if (find("Posts").empty()) {
       err_ << "import stackexchange: no Posts.xml, Posts.xml.gz or Posts.xml.zst in " << options_.dir << "\n";

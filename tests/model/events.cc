@@ -64,9 +64,8 @@ class Maker {
   }
   // A time that stands in a telling distance to an earlier event's.
   int64_t near(int64_t t) {
-    static const std::vector<int64_t> steps = {0,        1,           kSlotUs - 1, kSlotUs, kSecondUs, kMinuteUs,
-                                               kHourUs,  kDayUs,      7 * kDayUs,  30 * kDayUs,
-                                               180 * kDayUs, 181 * kDayUs};
+    static const std::vector<int64_t> steps = {0,       1,      kSlotUs - 1, kSlotUs,     kSecondUs,    kMinuteUs,
+                                               kHourUs, kDayUs, 7 * kDayUs,  30 * kDayUs, 180 * kDayUs, 181 * kDayUs};
     int64_t d = dice_.of(steps);
     if (dice_.chance(30)) d += dice_.between(-1, 1);
     if (dice_.chance(20)) d = dice_.below(o_.days * kDayUs);
@@ -78,10 +77,14 @@ class Maker {
     int64_t arrives = event.time_us;
     if (o_.disorder) {
       const int64_t how = dice_.below(100);
-      if (how < 12) arrives += dice_.below(kSecondUs);
-      else if (how < 16) arrives += dice_.below(kDayUs);
-      else if (how < 19) arrives += dice_.below(60 * kDayUs);
-      else if (how < 20 && o_.broken) arrives += 170 * kDayUs + dice_.below(30 * kDayUs);
+      if (how < 12)
+        arrives += dice_.below(kSecondUs);
+      else if (how < 16)
+        arrives += dice_.below(kDayUs);
+      else if (how < 19)
+        arrives += dice_.below(60 * kDayUs);
+      else if (how < 20 && o_.broken)
+        arrives += 170 * kDayUs + dice_.below(30 * kDayUs);
     }
     event.time_us += kFirstDay * kDayUs;
     made_.push_back({std::move(event), arrives});
@@ -144,9 +147,10 @@ class Maker {
 
   PostAction any_action() {
     static const std::vector<PostAction> actions = {
-        PostAction::kPublished, PostAction::kPublished, PostAction::kEdited,   PostAction::kRemoved,  PostAction::kAccepted,
-        PostAction::kAccepted,  PostAction::kFeatured,  PostAction::kPlanned,  PostAction::kAnswered, PostAction::kAdopted,
-        PostAction::kAdopted,   PostAction::kDeclined,  PostAction::kReverted, PostAction::kUnaccepted};
+        PostAction::kPublished, PostAction::kPublished, PostAction::kEdited,   PostAction::kRemoved,
+        PostAction::kAccepted,  PostAction::kAccepted,  PostAction::kFeatured, PostAction::kPlanned,
+        PostAction::kAnswered,  PostAction::kAdopted,   PostAction::kAdopted,  PostAction::kDeclined,
+        PostAction::kReverted,  PostAction::kUnaccepted};
     return dice_.of(actions);
   }
   Event post_event(size_t index, PostAction action, int64_t time_us) {
@@ -173,7 +177,8 @@ class Maker {
     const int64_t number = dice_.below(25);
     e.referral = "r" + std::to_string(number);
     e.referrer = dice_.chance(95) ? users_[static_cast<size_t>(number * 7 % o_.users)] : dice_.of(users_);
-    const std::string referred = number % 9 == 0 ? e.referrer : users_[static_cast<size_t>((number * 11 + 3) % o_.users)];
+    const std::string referred =
+        number % 9 == 0 ? e.referrer : users_[static_cast<size_t>((number * 11 + 3) % o_.users)];
     e.stage = static_cast<ReferralStage>(dice_.between(1, 7));
     const bool joined = e.stage >= ReferralStage::kJoined && e.stage <= ReferralStage::kProfitable;
     e.user = joined ? referred : e.referrer;
@@ -205,9 +210,9 @@ class Maker {
     e.what = What::kAccount, e.id = new_id(), e.time_us = any_time();
     e.user = users_[static_cast<size_t>(dice_.below(12))];
     static const std::vector<AccountAction> actions = {
-        AccountAction::kRegistered, AccountAction::kFollowers,  AccountAction::kCertified, AccountAction::kCertified,
-        AccountAction::kCertified,  AccountAction::kExamPassed, AccountAction::kExamPassed, AccountAction::kRole,
-        AccountAction::kClosed};
+        AccountAction::kRegistered, AccountAction::kFollowers, AccountAction::kCertified,
+        AccountAction::kCertified,  AccountAction::kCertified, AccountAction::kExamPassed,
+        AccountAction::kExamPassed, AccountAction::kRole,      AccountAction::kClosed};
     e.account = dice_.of(actions);
     e.name = "n" + std::to_string(dice_.below(3));
     e.revoked = dice_.chance(20);
@@ -224,13 +229,15 @@ class Maker {
 
   // The same id once more: the same event, or another body of the same home.
   Event again() {
-    static const std::vector<What> kinds = {What::kLike, What::kLike, What::kPost, What::kReferral, What::kBeta, What::kAccount};
+    static const std::vector<What> kinds = {What::kLike,     What::kLike, What::kPost,
+                                            What::kReferral, What::kBeta, What::kAccount};
     const Event* of = earlier(dice_.of(kinds));
     if (of == nullptr) return like();
     Event e = *of;
     e.time_us -= kFirstDay * kDayUs;
     if (dice_.chance(70)) e.time_us = near(e.time_us);
-    if (dice_.chance(30)) e.time_us = std::clamp<int64_t>(e.time_us + 7 * kDayUs + dice_.between(-1, 1), 0, o_.days * kDayUs);
+    if (dice_.chance(30))
+      e.time_us = std::clamp<int64_t>(e.time_us + 7 * kDayUs + dice_.between(-1, 1), 0, o_.days * kDayUs);
     if (e.what == What::kLike && dice_.chance(40)) {
       const Post& p = dice_.of(posts_);
       if (e.like != LikeKind::kFollow) e.post = p.id;
@@ -257,7 +264,8 @@ std::string wire(const Event& e) {
   out.set_id(e.id), out.set_user(e.user);
   set_time(out.mutable_time(), e.time_us);
   switch (e.what) {
-    case What::kBroken: break;
+    case What::kBroken:
+      break;
     case What::kLike: {
       v1::Like& like = *out.mutable_like();
       like.set_post(e.post), like.set_author(e.author), like.set_undo(e.undo);
@@ -266,7 +274,8 @@ std::string wire(const Event& e) {
     }
     case What::kPost: {
       v1::Post& post = *out.mutable_post();
-      post.set_post(e.post), post.set_author(e.author), post.set_parent(e.parent), post.set_parent_author(e.parent_author);
+      post.set_post(e.post), post.set_author(e.author), post.set_parent(e.parent),
+          post.set_parent_author(e.parent_author);
       post.set_kind(static_cast<v1::PostKind>(e.post_kind)), post.set_action(static_cast<v1::PostAction>(e.action));
       break;
     }
@@ -284,7 +293,8 @@ std::string wire(const Event& e) {
     }
     case What::kAccount: {
       v1::Account& account = *out.mutable_account();
-      account.set_action(static_cast<v1::AccountAction>(e.account)), account.set_name(e.name), account.set_revoked(e.revoked);
+      account.set_action(static_cast<v1::AccountAction>(e.account)), account.set_name(e.name),
+          account.set_revoked(e.revoked);
       if (e.expires_us != 0) set_time(account.mutable_expires(), e.expires_us);
       break;
     }

@@ -1,5 +1,5 @@
-// Random event streams for the model test, as plain structs: everything that scores, and everything that should not. One seed
-// makes one stream, on every machine.
+// Random event streams for the model test, as plain structs: everything that scores, and everything that should not.
+// One seed makes one stream, on every machine.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,8 @@ const OperatorSet& every_operator() {
   return set;
 }
 
-std::shared_ptr<const Published> run_engine(const Config& config, Store& store, const std::vector<std::vector<std::string>>& partitions,
+std::shared_ptr<const Published> run_engine(const Config& config, Store& store,
+                                            const std::vector<std::vector<std::string>>& partitions,
                                             const RunOptions& options) {
   MemorySource source(partitions);
   source.speed = options.speed;
@@ -24,7 +25,9 @@ std::shared_ptr<const Published> run_engine(const Config& config, Store& store, 
   engine_options.floors = false;
   engine_options.inline_ingest = true;
   engine_options.file_append_us = INT64_MAX;
-  engine_options.clock_us = [] { return int64_t{1}; };  // it stands still: commits are where the test wants them, or at the end
+  engine_options.clock_us = [] {
+    return int64_t{1};
+  };  // it stands still: commits are where the test wants them, or at the end
   if (options.change) options.change(engine_options);
   std::unique_ptr<Engine> engine;
   Status status = Engine::open(config, every_operator(), store, {{&source, false}}, engine_options, engine);

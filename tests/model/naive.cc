@@ -11,9 +11,10 @@ namespace bellwether::model {
 namespace {
 
 // round(2^(20 + j/30)), worked out with 50 decimal digits.
-constexpr uint64_t kWeights[30] = {1048576, 1073085, 1098167, 1123836, 1150104, 1176987, 1204498, 1232651, 1261463, 1290948,
-                                   1321123, 1352003, 1383604, 1415945, 1449041, 1482910, 1517572, 1553043, 1589344, 1626493,
-                                   1664511, 1703417, 1743232, 1783978, 1825677, 1868350, 1912021, 1956712, 2002448, 2049253};
+constexpr uint64_t kWeights[30] = {1048576, 1073085, 1098167, 1123836, 1150104, 1176987, 1204498, 1232651,
+                                   1261463, 1290948, 1321123, 1352003, 1383604, 1415945, 1449041, 1482910,
+                                   1517572, 1553043, 1589344, 1626493, 1664511, 1703417, 1743232, 1783978,
+                                   1825677, 1868350, 1912021, 1956712, 2002448, 2049253};
 using Wide = unsigned __int128;
 
 // A day's weight in units of 2^(30-day block of day `from`).
@@ -28,8 +29,7 @@ struct Moment {
 // Everything about one user, asked as of a moment.
 class Asked {
  public:
-  Asked(const Decided& log, const World& world, const std::string& user)
-      : log_(log), world_(world), user_(user) {
+  Asked(const Decided& log, const World& world, const std::string& user) : log_(log), world_(world), user_(user) {
     for (size_t i = 0; i < log.likes.size(); ++i) {
       const Like& l = log.likes[i];
       if (l.author == user && l.liker != user) received_[l.liker].push_back(&l);
@@ -61,8 +61,7 @@ class Asked {
     for (const Credit* c : credits_)
       if (Moment{c->slot, c->round} <= at) add(c->day, c->rule, c->count, c->count * c->times * cost(c->rule));
     for (const Gate* g : gates_)
-      if (Moment{g->slot, 1} <= at && log_.granted_anew(*g))
-        add(day_of(g->time_us), g->rule(), 1, cost(g->rule()));
+      if (Moment{g->slot, 1} <= at && log_.granted_anew(*g)) add(day_of(g->time_us), g->rule(), 1, cost(g->rule()));
     std::erase_if(sum, [](const auto& entry) { return entry.second == Points{}; });
     return sum;
   }
@@ -84,7 +83,8 @@ class Asked {
     }
     std::set<int64_t> days;
     for (const Act* a : acts_)
-      if (Moment{a->slot, 1} <= at && day_of(a->time_us) >= today - world_.community.window_days) days.insert(day_of(a->time_us));
+      if (Moment{a->slot, 1} <= at && day_of(a->time_us) >= today - world_.community.window_days)
+        days.insert(day_of(a->time_us));
     n.days_active = static_cast<int64_t>(days.size());
     for (const auto& [liker, likes] : received_) n.likers += likes_us(likes, at);
     for (const Gate* g : gates_) {
@@ -113,8 +113,7 @@ class Asked {
   std::map<Moment, bool> moments() const {
     std::map<Moment, bool> all;
     const auto hear = [&](int64_t slot, int round, bool scores) { all[{slot, round}] |= scores; };
-    for (const Act* a : acts_)
-      hear(a->slot, 1, false);
+    for (const Act* a : acts_) hear(a->slot, 1, false);
     for (const Credit* c : credits_) hear(c->slot, c->round, true);
     for (const Gate* g : gates_) hear(g->slot, 1, true);
     for (const auto& [liker, likes] : received_) {
@@ -132,7 +131,8 @@ class Asked {
       }
       for (const Like* l : likes) {
         const int64_t leaves = log_.leaves_slot(l->day(), liker);
-        if (l->contact() && contact(likes, leaves - 1, leaves - 1) && !contact(likes, leaves - 1, leaves)) hear(leaves, 1, true);
+        if (l->contact() && contact(likes, leaves - 1, leaves - 1) && !contact(likes, leaves - 1, leaves))
+          hear(leaves, 1, true);
       }
     }
     return all;
@@ -157,7 +157,8 @@ class Asked {
   int64_t soonest_expiry(Moment at) const {
     int64_t soonest = kNever;
     for (const Gate* g : gates_)
-      if (log_.holds(*g, heard(at), at.slot * kSlotUs)) soonest = std::min(soonest, log_.expires(*g, heard(at), at.slot * kSlotUs));
+      if (log_.holds(*g, heard(at), at.slot * kSlotUs))
+        soonest = std::min(soonest, log_.expires(*g, heard(at), at.slot * kSlotUs));
     return soonest;
   }
 
@@ -166,11 +167,16 @@ class Asked {
   static bool halved(RuleId rule) { return rule == RuleId::kLikeReceived || rule == RuleId::kAnswerLiked; }
   RuleId rule_of(const Like& l) const {
     switch (l.kind) {
-      case LikeKind::kLike: return log_.kind_of(l) == PostKind::kAnswer ? RuleId::kAnswerLiked : RuleId::kLikeReceived;
-      case LikeKind::kShare: return RuleId::kShareReceived;
-      case LikeKind::kFollow: return RuleId::kFollowReceived;
-      case LikeKind::kView: return RuleId::kReader;
-      default: return RuleId::kNone;
+      case LikeKind::kLike:
+        return log_.kind_of(l) == PostKind::kAnswer ? RuleId::kAnswerLiked : RuleId::kLikeReceived;
+      case LikeKind::kShare:
+        return RuleId::kShareReceived;
+      case LikeKind::kFollow:
+        return RuleId::kFollowReceived;
+      case LikeKind::kView:
+        return RuleId::kReader;
+      default:
+        return RuleId::kNone;
     }
   }
   // Up to which tick it is heard what comes in round 1.
@@ -181,14 +187,16 @@ class Asked {
   static int64_t halvings(const std::vector<const Like*>& pair, const Like& l) {
     int64_t n = 0;
     for (const Like* b : pair)
-      n += b->rank < l.rank && b->kind == LikeKind::kLike && b->time_us <= l.time_us && b->time_us > l.time_us - kPairUs;
+      n +=
+          b->rank < l.rank && b->kind == LikeKind::kLike && b->time_us <= l.time_us && b->time_us > l.time_us - kPairUs;
     return n;
   }
   // Whether a like that stands at the end of a tick is the first contact of the pair in 30 days.
   bool first(const std::vector<const Like*>& pair, const Like& l, int64_t slot) const {
     if (!l.contact()) return false;
     for (const Like* b : pair)
-      if (b->rank < l.rank && b->contact() && log_.stands(*b, slot) && b->time_us <= l.time_us && b->time_us > l.time_us - kPairUs)
+      if (b->rank < l.rank && b->contact() && log_.stands(*b, slot) && b->time_us <= l.time_us &&
+          b->time_us > l.time_us - kPairUs)
         return false;
     return true;
   }
@@ -220,7 +228,9 @@ bool has(Tier tier, const Numbers& n, const CommunityConfig& community, int64_t 
   const TierConfig& asked = community.tiers[static_cast<size_t>(tier)];
   const GateConfig& gates = asked.gates;
   bool met = true;
-  const auto ask = [&](int64_t required, int64_t have) { met = met && (required == 0 || have * 100 >= required * percent); };
+  const auto ask = [&](int64_t required, int64_t have) {
+    met = met && (required == 0 || have * 100 >= required * percent);
+  };
   ask(asked.min_score_micros, n.profile[0]);
   ask(gates.days_active, n.days_active), ask(gates.distinct_likers, n.likers);
   ask(gates.certificates, n.certificates), ask(gates.exams, n.exams);
@@ -236,7 +246,7 @@ int64_t decayed(const std::vector<std::pair<int64_t, int64_t>>& day_points, int6
   return static_cast<int64_t>(sum / weight(today, today - 360));
 }
 
-void look_at_tier(TierState& state, const Numbers& n, const CommunityConfig& community, int64_t now_us) {
+void look_at_tier(TierState& state, const Numbers& n, const CommunityConfig& community, int64_t now_us, bool own_hour) {
   Tier entered = Tier::kMember;
   for (const Tier t : {Tier::kContributor, Tier::kKey, Tier::kLead})
     if (n.profile[0] > 0 && has(t, n, community, 100)) entered = t;
@@ -248,6 +258,7 @@ void look_at_tier(TierState& state, const Numbers& n, const CommunityConfig& com
     state.below_since_us = 0;
     return;
   }
+  if (!own_hour) return;
   if (state.below_since_us == 0) state.below_since_us = now_us;
   if (now_us - state.below_since_us < static_cast<int64_t>(community.grace_days) * kDayUs) return;
   Tier down = entered;
@@ -280,7 +291,8 @@ Outcome recompute(const std::vector<Event>& events, const World& world, int64_t 
       const Numbers n = asked.numbers(at);
 
       const Tier before = tier.tier;
-      look_at_tier(tier, n, world.community, now);
+      const bool own_hour = floor_div(now - own_hours, kDayUs) != floor_div(now - kSlotUs - own_hours, kDayUs);
+      look_at_tier(tier, n, world.community, now, own_hour);
       if (tier.tier != before) user.steps.push_back({at.slot, before, tier.tier, n.profile[0]});
 
       // A score is reported at most once a minute: what came later in it is due at the next.
@@ -290,8 +302,10 @@ Outcome recompute(const std::vector<Event>& events, const World& world, int64_t 
       };
       if (scored || report_due) {
         report_due = now / minute == reported;
-        if (report_due) wake((now / minute + 1) * minute);
-        else user.reports.push_back({at.slot, tier.tier, n.capability, n.profile}), reported = now / minute;
+        if (report_due)
+          wake((now / minute + 1) * minute);
+        else
+          user.reports.push_back({at.slot, tier.tier, n.capability, n.profile}), reported = now / minute;
       }
       if (const int64_t day = asked.oldest_day(at); day != INT64_MAX) wake(log.leaves_us(day, name));
       if (const int64_t expiry = asked.soonest_expiry(at); expiry != kNever) wake(expiry);

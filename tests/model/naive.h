@@ -1,7 +1,9 @@
-// What a list of events comes to, computed the slow way: every answer by loops over all events, nothing kept up to date. Written from
-// DESIGN.md, EVENTS.md and FRAMEWORK.md apart from the operators, so that both can only be wrong in different ways.
+// What a list of events comes to, computed the slow way: every answer by loops over all events, nothing kept up to
+// date. Written from DESIGN.md, EVENTS.md and FRAMEWORK.md apart from the operators, so that both can only be wrong in
+// different ways.
 //
-// Left out on purpose: flags (nothing is discounted), percentiles, more than one version of the configuration, sub-ticks.
+// Left out on purpose: flags (nothing is discounted), percentiles, more than one version of the configuration,
+// sub-ticks.
 #pragma once
 
 #include <array>
@@ -82,6 +84,8 @@ struct TierState {
   Tier tier = Tier::kMember;
   int64_t since_us = 0, below_since_us = 0;
 };
-void look_at_tier(TierState& state, const Numbers& numbers, const CommunityConfig& community, int64_t now_us);
+// `own_hour`: the daily look, the only one at which grace begins or a tier is lost.
+void look_at_tier(TierState& state, const Numbers& numbers, const CommunityConfig& community, int64_t now_us,
+                  bool own_hour);
 
 }  // namespace bellwether::model

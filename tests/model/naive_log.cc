@@ -10,15 +10,21 @@ namespace {
 std::string home_of(const Event& e) {
   switch (e.what) {
     case What::kLike:
-    case What::kAccount: return "u" + e.user;
-    case What::kRating: return "u" + e.subject;
-    case What::kPost: return "p" + e.post;
-    case What::kReferral: return "r" + e.referral;
-    case What::kVerdict: return "f" + e.flag;
+    case What::kAccount:
+      return "u" + e.user;
+    case What::kRating:
+      return "u" + e.subject;
+    case What::kPost:
+      return "p" + e.post;
+    case What::kReferral:
+      return "r" + e.referral;
+    case What::kVerdict:
+      return "f" + e.flag;
     case What::kBeta:
       if (!e.report.empty()) return "b" + e.report;
       return "t" + e.program + "\n" + (e.tester.empty() ? e.user : e.tester);
-    case What::kBroken: break;
+    case What::kBroken:
+      break;
   }
   return "";
 }
@@ -28,7 +34,9 @@ bool stands_once(PostAction a) { return a != PostAction::kEdited; }
 }  // namespace
 
 Decided::Decided(const std::vector<Event>& events, const World& world)
-    : world_(world), hasher_(world.community.hash_key), window_slots_(world.community.window_days * (kDayUs / kSlotUs)) {
+    : world_(world),
+      hasher_(world.community.hash_key),
+      window_slots_(world.community.window_days * (kDayUs / kSlotUs)) {
   place(events);
   for (const Event& e : events)
     for (const std::string& name : {e.user, e.author, e.parent_author, e.referrer, e.referred, e.tester, e.subject})
@@ -41,12 +49,23 @@ Decided::Decided(const std::vector<Event>& events, const World& world)
     });
     const std::string id = home.substr(1);
     switch (home[0]) {
-      case 'u': people(id, facts); break;
-      case 'p': post(id, facts); break;
-      case 'r': referral(facts); break;
-      case 'b': report(true, facts); break;
-      case 't': report(false, facts); break;
-      default: break;
+      case 'u':
+        people(id, facts);
+        break;
+      case 'p':
+        post(id, facts);
+        break;
+      case 'r':
+        referral(facts);
+        break;
+      case 'b':
+        report(true, facts);
+        break;
+      case 't':
+        report(false, facts);
+        break;
+      default:
+        break;
     }
   }
   for (auto& [id, all] : said_)
@@ -81,7 +100,9 @@ void Decided::place(const std::vector<Event>& events) {
 // The same id again at the same home within 7 days, whatever the body.
 bool Decided::same_id_before(const Facts& facts, size_t i) const {
   for (size_t k = 0; k < i; ++k)
-    if (!facts[k].same_id && facts[k].event->id == facts[i].event->id && facts[i].slot - facts[k].slot <= kSeenUs / kSlotUs) return true;
+    if (!facts[k].same_id && facts[k].event->id == facts[i].event->id &&
+        facts[i].slot - facts[k].slot <= kSeenUs / kSlotUs)
+      return true;
   return false;
 }
 
@@ -112,12 +133,14 @@ void Decided::people(const std::string& user, Facts& facts) {
     if (!duplicate && e.what == What::kLike) duplicate = !like(user, f, mine, undoes);
     settle(f, duplicate);
     if (duplicate) continue;
-    if (e.what == What::kAccount && (e.account == AccountAction::kCertified || e.account == AccountAction::kExamPassed || e.account == AccountAction::kRole))
+    if (e.what == What::kAccount && (e.account == AccountAction::kCertified ||
+                                     e.account == AccountAction::kExamPassed || e.account == AccountAction::kRole))
       gates.push_back({user, e.name, e.account, f.time_us, f.slot, e.expires_us, e.revoked, gates.size()});
     if (e.user != user) continue;  // what staff says of them
     bool first_of_day = true;
     for (size_t k = 0; k < i; ++k)
-      if (facts[k].applied && facts[k].event->user == user && day_of(facts[k].time_us) == day_of(f.time_us)) first_of_day = false;
+      if (facts[k].applied && facts[k].event->user == user && day_of(facts[k].time_us) == day_of(f.time_us))
+        first_of_day = false;
     if (first_of_day) acts.push_back({user, f.time_us, f.slot});
   }
   likes.insert(likes.end(), mine.begin(), mine.end());
@@ -130,22 +153,28 @@ bool Decided::like(const std::string& user, const Fact& f, std::vector<Like>& mi
   l.liker = user, l.author = e.author, l.post = e.post, l.kind = e.like, l.said_kind = e.post_kind;
   l.time_us = f.time_us, l.slot = f.slot, l.id_hash = f.id_hash, l.rank = mine.size();
   const int64_t now = f.slot * kSlotUs;
-  const auto same = [&](const Like& o) { return o.kind == l.kind && o.target() == l.target() && !left(o.day(), user, now); };
+  const auto same = [&](const Like& o) {
+    return o.kind == l.kind && o.target() == l.target() && !left(o.day(), user, now);
+  };
   Like *standing = nullptr, *waiting = nullptr;
   for (Like& o : mine)
     if (same(o) && !o.voided && o.taken_slot == kNever) standing = &o;
   for (Like& u : undoes)
     if (same(u) && u.taken_slot == kNever && (e.undo || u.time_us >= l.time_us)) waiting = &u;
   if (e.undo) {
-    if (standing != nullptr) standing->taken_slot = f.slot;
-    else if (waiting != nullptr) return false;
-    else undoes.push_back(l);
+    if (standing != nullptr)
+      standing->taken_slot = f.slot;
+    else if (waiting != nullptr)
+      return false;
+    else
+      undoes.push_back(l);
     return true;
   }
   if (standing != nullptr) return false;
   if (waiting != nullptr) waiting->taken_slot = f.slot, l.voided = true;
   mine.push_back(l);
-  if (l.kind != LikeKind::kFollow && l.author != user) said_[l.post].push_back({l.slot, 1, l.time_us, l.id_hash, l.author});
+  if (l.kind != LikeKind::kFollow && l.author != user)
+    said_[l.post].push_back({l.slot, 1, l.time_us, l.id_hash, l.author});
   return true;
 }
 
@@ -184,7 +213,8 @@ void Decided::post(const std::string& id, Facts& facts) {
     const std::string& author = !e.author.empty() || e.action != PostAction::kPublished ? e.author : e.user;
     if (!author.empty()) said_[id].push_back({f.slot, 0, f.time_us, f.id_hash, author});
     // Told so often that it no longer counts: four kinds are all that a post has.
-    if (e.post_kind != PostKind::kUnspecified && (kinds.empty() || kinds.back().second != e.post_kind) && kinds.size() < 4)
+    if (e.post_kind != PostKind::kUnspecified && (kinds.empty() || kinds.back().second != e.post_kind) &&
+        kinds.size() < 4)
       kinds.emplace_back(f.slot, e.post_kind);
     if (e.action != PostAction::kPublished) continue;
     if (!published && !e.parent.empty() && !e.parent_author.empty())
@@ -193,7 +223,8 @@ void Decided::post(const std::string& id, Facts& facts) {
   }
 }
 
-std::string Decided::author_of(const std::string& post, int64_t slot, int round, int64_t time_us, uint64_t id_hash) const {
+std::string Decided::author_of(const std::string& post, int64_t slot, int round, int64_t time_us,
+                               uint64_t id_hash) const {
   const auto it = said_.find(post);
   if (it == said_.end() || !it->second.front().before(slot, round, time_us, id_hash)) return "";
   return it->second.front().author;
@@ -238,17 +269,34 @@ void Decided::post_credits(const std::string& id, const Facts& facts) {
           const bool by_post = !e.parent.empty();
           const std::string to = by_post ? author_of(e.parent, f.slot, 1, f.time_us, f.id_hash) : e.parent_author;
           if (!to.empty() && to != author)
-            credits.push_back({.user = to, .rule = RuleId::kReplyReceived, .day = day_of(f.time_us), .slot = f.slot, .round = by_post ? 2 : 1});
+            credits.push_back({.user = to,
+                               .rule = RuleId::kReplyReceived,
+                               .day = day_of(f.time_us),
+                               .slot = f.slot,
+                               .round = by_post ? 2 : 1});
         }
         published = true;
         break;
-      case PostAction::kAccepted: earn(RuleId::kAnswerAccepted); break;
-      case PostAction::kFeatured: earn(RuleId::kFeatured); break;
-      case PostAction::kAdopted: earn(RuleId::kIdeaAdopted); break;
-      case PostAction::kUnaccepted: give_back([](const Earned& g) { return g.action == PostAction::kAccepted; }); break;
-      case PostAction::kReverted: give_back([](const Earned& g) { return g.action == PostAction::kAdopted; }); break;
-      case PostAction::kRemoved: give_back([](const Earned&) { return true; }); break;
-      default: break;
+      case PostAction::kAccepted:
+        earn(RuleId::kAnswerAccepted);
+        break;
+      case PostAction::kFeatured:
+        earn(RuleId::kFeatured);
+        break;
+      case PostAction::kAdopted:
+        earn(RuleId::kIdeaAdopted);
+        break;
+      case PostAction::kUnaccepted:
+        give_back([](const Earned& g) { return g.action == PostAction::kAccepted; });
+        break;
+      case PostAction::kReverted:
+        give_back([](const Earned& g) { return g.action == PostAction::kAdopted; });
+        break;
+      case PostAction::kRemoved:
+        give_back([](const Earned&) { return true; });
+        break;
+      default:
+        break;
     }
   }
 }
@@ -299,7 +347,8 @@ void Decided::report(bool named, Facts& facts) {
       const Event& b = *facts[k].event;
       if (decides(e.status) && b.status == BetaTestStatus::kRejected) break;
       if (rejects && decides(b.status)) break;
-      duplicate = b.program == e.program && b.user == e.user && b.beta == e.beta && b.status == e.status && facts[k].slot + window_slots_ >= f.slot;
+      duplicate = b.program == e.program && b.user == e.user && b.beta == e.beta && b.status == e.status &&
+                  facts[k].slot + window_slots_ >= f.slot;
     }
     settle(f, duplicate);
     if (duplicate) continue;
@@ -318,7 +367,8 @@ void Decided::report(bool named, Facts& facts) {
       c.times = std::clamp<int64_t>(named ? severity : e.severity, 1, 5);
     }
     if (e.beta == BetaTestKind::kBug && e.status == BetaTestStatus::kFixed) c.rule = RuleId::kBugFixed;
-    if (e.beta == BetaTestKind::kSuggestion && e.status == BetaTestStatus::kAdopted) c.rule = RuleId::kSuggestionAdopted;
+    if (e.beta == BetaTestKind::kSuggestion && e.status == BetaTestStatus::kAdopted)
+      c.rule = RuleId::kSuggestionAdopted;
     if (e.beta == BetaTestKind::kSession) c.rule = RuleId::kBetaSession;
     if (c.rule == RuleId::kNone) continue;
     if (std::any_of(given.begin(), given.end(), [&](const Credit& g) { return g.rule == c.rule; })) continue;
@@ -327,7 +377,9 @@ void Decided::report(bool named, Facts& facts) {
   }
 }
 
-bool Decided::granted_anew(const Gate& gate) const { return !gate.revoked && holding(gate, gate.slot, INT64_MIN).first; }
+bool Decided::granted_anew(const Gate& gate) const {
+  return !gate.revoked && holding(gate, gate.slot, INT64_MIN).first;
+}
 
 std::pair<bool, int64_t> Decided::holding(const Gate& gate, int64_t slot, int64_t now_us) const {
   const Gate* founder = nullptr;

@@ -1,5 +1,5 @@
-// The first half of the naive recomputation: which tick each record belongs to, what became of it at its home, and the plain lists of
-// what scores hear of.
+// The first half of the naive recomputation: which tick each record belongs to, what became of it at its home, and the
+// plain lists of what scores hear of.
 #pragma once
 
 #include <cstdint>
@@ -73,7 +73,7 @@ class Decided {
   std::set<std::string> names;  // of users
   std::vector<Like> likes;      // of each liker in the order folded
   std::vector<Credit> credits;
-  std::vector<Gate> gates;      // of each user in the order folded
+  std::vector<Gate> gates;  // of each user in the order folded
   std::vector<Act> acts;
 
   // A day leaves the window at its end, the window and hours of the user's own later.
@@ -83,11 +83,14 @@ class Decided {
   bool left(int64_t day, const std::string& user, int64_t now_us) const { return leaves_us(day, user) <= now_us; }
 
   // Whether a like stands after the facts of that tick.
-  bool stands(const Like& like, int64_t slot) const { return !like.voided && like.slot <= slot && like.taken_slot > slot; }
+  bool stands(const Like& like, int64_t slot) const {
+    return !like.voided && like.slot <= slot && like.taken_slot > slot;
+  }
   PostKind kind_of(const Like& like) const;
 
   bool granted_anew(const Gate& gate) const;  // not renewed, not a revocation: it earns
-  // Whether, of the gates folded in ticks up to `slot`, this one founded what is held at `now_us`; and until when (kNever: for good).
+  // Whether, of the gates folded in ticks up to `slot`, this one founded what is held at `now_us`; and until when
+  // (kNever: for good).
   bool holds(const Gate& gate, int64_t slot, int64_t now_us) const { return holding(gate, slot, now_us).first; }
   int64_t expires(const Gate& gate, int64_t slot, int64_t now_us) const { return holding(gate, slot, now_us).second; }
 
@@ -107,7 +110,9 @@ class Decided {
     int64_t time_us;
     uint64_t id_hash;
     std::string author;
-    bool before(int64_t s, int r, int64_t t, uint64_t h) const { return std::tie(slot, round, time_us, id_hash) <= std::tie(s, r, t, h); }
+    bool before(int64_t s, int r, int64_t t, uint64_t h) const {
+      return std::tie(slot, round, time_us, id_hash) <= std::tie(s, r, t, h);
+    }
   };
 
   void place(const std::vector<Event>& events);

@@ -1,5 +1,5 @@
-// Law 1: the state is a function of the log. The same records give the same dump, byte for byte, whatever the shards, threads, batches
-// and partitions, and wherever the engine was killed.
+// Law 1: the state is a function of the log. The same records give the same dump, byte for byte, whatever the shards,
+// threads, batches and partitions, and wherever the engine was killed.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -36,7 +36,9 @@ void expect_same(const std::string& got, const std::string& wanted, const std::s
   size_t at = 0;
   while (at < std::min(got.size(), wanted.size()) && got[at] == wanted[at]) ++at;
   const size_t line = got.rfind('\n', at) == std::string::npos ? 0 : got.rfind('\n', at) + 1;
-  ADD_FAILURE() << when << ": the dumps differ at byte " << at << ":\n" << got.substr(line, 700) << "\nwanted\n" << wanted.substr(std::min(line, wanted.size()), 700);
+  ADD_FAILURE() << when << ": the dumps differ at byte " << at << ":\n"
+                << got.substr(line, 700) << "\nwanted\n"
+                << wanted.substr(std::min(line, wanted.size()), 700);
 }
 
 // A community with two rings, whose flags are judged: one dismissed, the others confirmed.
@@ -48,7 +50,8 @@ struct Judged {
 const Judged& judged() {
   static const Judged made = [] {
     Judged j;
-    j.records = community_records({.users = 400, .days = 40, .seed = 11, .rings = {"20x10:0.9:burst", "25x12:0.9:spread"}});
+    j.records =
+        community_records({.users = 400, .days = 40, .seed = 11, .rings = {"20x10:0.9:burst", "25x12:0.9:spread"}});
     const auto store = make_memory_store();
     const auto published = run_engine(config_of(), *store, {j.records});
     if (published == nullptr) return j;
@@ -59,7 +62,8 @@ const Judged& judged() {
     for (size_t at = dump.find(kFlag); at != std::string::npos; at = dump.find(kFlag, at + 1)) {
       const size_t from = at + kFlag.size();
       const std::string flag = dump.substr(from, dump.find('"', from) - from);
-      verdicts.push_back(verdict_record("verdict " + flag, flag, j.flags++ == 0 ? Decision::kDismissed : Decision::kConfirmed, last));
+      verdicts.push_back(
+          verdict_record("verdict " + flag, flag, j.flags++ == 0 ? Decision::kDismissed : Decision::kConfirmed, last));
     }
     j.records.insert(j.records.end(), verdicts.begin(), verdicts.end());
     j.dump = dump_of(config_of(), {j.records});
@@ -72,7 +76,9 @@ const Judged& judged() {
 const std::vector<std::string>& mixed() {
   static const std::vector<std::string> records = [] {
     std::vector<std::string> all;
-    for (const model::Event& e : model::make_stream({.seed = 77, .days = 230, .users = 60, .posts = 80, .events = 4000})) all.push_back(model::wire(e));
+    for (const model::Event& e :
+         model::make_stream({.seed = 77, .days = 230, .users = 60, .posts = 80, .events = 4000}))
+      all.push_back(model::wire(e));
     return all;
   }();
   return records;
@@ -112,8 +118,8 @@ TEST(Determinism, FewRecordsATickSoThatTicksArePartsOfASlot) {
   expect_same(dump_of(config_of(4, 2, 7), {mixed()}, options), wanted, "parts of a slot");
 }
 
-// Killed after a random number of ticks, with commits at random ticks, and opened again on what the store held: as often as it takes.
-// Gives the number of kills.
+// Killed after a random number of ticks, with commits at random ticks, and opened again on what the store held: as
+// often as it takes. Gives the number of kills.
 int killed_and_resumed(const std::vector<std::string>& records, const std::string& wanted, uint64_t seed, int times) {
   model::Dice dice(seed);
   int all = 0;
@@ -134,14 +140,16 @@ int killed_and_resumed(const std::vector<std::string>& records, const std::strin
         };
       };
       const uint32_t shards = 1 + static_cast<uint32_t>(dice.below(6));
-      published = run_engine(config_of(shards, 1, 1 + static_cast<uint32_t>(dice.below(500))), *store, {records}, options);
+      published =
+          run_engine(config_of(shards, 1, 1 + static_cast<uint32_t>(dice.below(500))), *store, {records}, options);
       if (published == nullptr) return all;
       done = left > 0, kills += !done;
     }
     all += kills;
     EXPECT_TRUE(published->account().balanced());
     EXPECT_EQ(published->account().consumed, records.size());
-    expect_same(dump_text(*published), wanted, "turn " + std::to_string(turn) + " with " + std::to_string(kills) + " kills");
+    expect_same(dump_text(*published), wanted,
+                "turn " + std::to_string(turn) + " with " + std::to_string(kills) + " kills");
     if (testing::Test::HasFailure()) break;
   }
   return all;
@@ -156,10 +164,12 @@ TEST(Determinism, OneOrFourPartitionsOfUnequalSpeed) {
   for (const uint64_t seed : {1, 2, 3}) {
     model::Dice dice(seed);
     Partitions four(4);
-    for (const std::string& record : judged().records) four[static_cast<size_t>(std::max<int64_t>(0, dice.below(6) - 2))].push_back(record);
+    for (const std::string& record : judged().records)
+      four[static_cast<size_t>(std::max<int64_t>(0, dice.below(6) - 2))].push_back(record);
     // The third gives a record now and then, the others as many as they like.
     const RunOptions options{.speed = [&](size_t partition, size_t asked) {
-      return partition == 2 ? static_cast<size_t>(dice.below(2)) : static_cast<size_t>(dice.below(static_cast<int64_t>(asked) + 1));
+      return partition == 2 ? static_cast<size_t>(dice.below(2))
+                            : static_cast<size_t>(dice.below(static_cast<int64_t>(asked) + 1));
     }};
     expect_same(dump_of(config_of(3, 1, 100), four, options), judged().dump, "four partitions");
   }

@@ -1,5 +1,5 @@
-// What flags take they give back: after a dismissal users stand as if nobody had ever looked for rings, and while a flag is open
-// nobody gains by it (law 4, DESIGN.md "Tiers").
+// What flags take they give back: after a dismissal users stand as if nobody had ever looked for rings, and while a
+// flag is open nobody gains by it (law 4, DESIGN.md "Tiers").
 #include <gtest/gtest.h>
 
 #include <map>
@@ -23,17 +23,22 @@ Config config_of(bool detectors) {
   return config;
 }
 
-// The text of a member of a dump's line: of a string without its quotes, of a list or an object what stands before the first end of one.
+// The text of a member of a dump's line: of a string without its quotes, of a list or an object what stands before the
+// first end of one.
 std::string member(const std::string& line, const std::string& name) {
   const std::string key = "\"" + name + "\":";
   const size_t at = line.find(key);
   if (at == std::string::npos) return "";
   const size_t from = at + key.size();
   switch (line[from]) {
-    case '"': return line.substr(from + 1, line.find('"', from + 1) - from - 1);
-    case '{': return line.substr(from + 1, line.find('}', from + 1) - from - 1);
-    case '[': return line.substr(from + 1, line.find(']', from + 1) - from - 1);
-    default: return line.substr(from, line.find_first_of(",}", from) - from);
+    case '"':
+      return line.substr(from + 1, line.find('"', from + 1) - from - 1);
+    case '{':
+      return line.substr(from + 1, line.find('}', from + 1) - from - 1);
+    case '[':
+      return line.substr(from + 1, line.find(']', from + 1) - from - 1);
+    default:
+      return line.substr(from, line.find_first_of(",}", from) - from);
   }
 }
 
@@ -63,9 +68,11 @@ std::vector<std::string> ringed(uint64_t seed) {
 }
 
 // The verdicts stand at the end, with the time of the last event.
-std::vector<std::string> with_verdicts(std::vector<std::string> records, const World& world, Decision decision, int64_t late_us) {
+std::vector<std::string> with_verdicts(std::vector<std::string> records, const World& world, Decision decision,
+                                       int64_t late_us) {
   const int64_t last = time_of(records.back()) + late_us;
-  for (const auto& [flag, line] : world.flags) records.push_back(verdict_record("v" + std::to_string(static_cast<int>(decision)) + flag, flag, decision, last));
+  for (const auto& [flag, line] : world.flags)
+    records.push_back(verdict_record("v" + std::to_string(static_cast<int>(decision)) + flag, flag, decision, last));
   return records;
 }
 
@@ -100,7 +107,9 @@ TEST(Restore, ADismissalLeavesNoTrace) {
     const auto judged = with_verdicts(records, open, Decision::kDismissed, 0);
     const World dismissed = world_of(config_of(true), judged);
     for (const auto& [flag, line] : dismissed.flags) {
-      if (member(line, "kind") != "ranking") { EXPECT_EQ(member(line, "status"), "dismissed") << line; }
+      if (member(line, "kind") != "ranking") {
+        EXPECT_EQ(member(line, "status"), "dismissed") << line;
+      }
     }
     // Verdicts on flags that were never raised change nobody.
     expect_restored(dismissed, world_of(config_of(false), judged), seed);
@@ -119,6 +128,16 @@ TEST(Restore, ADismissalAfterTheVerdictsOfOthersDaysLater) {
   }
 }
 
+TEST(Restore, LikesThatComeAndGoMeanwhile) {
+  for (const uint64_t seed : {28, 29}) {
+    std::vector<std::string> records = with_undoes(ringed(seed), seed);
+    const World open = world_of(config_of(true), records);
+    ASSERT_FALSE(open.flags.empty()) << seed;
+    records = with_verdicts(records, open, Decision::kDismissed, 0);
+    expect_restored(world_of(config_of(true), records), world_of(config_of(false), records), seed);
+  }
+}
+
 // Judged in the middle of the stream, so that likes before and after the verdict stand together.
 TEST(Restore, InTheMiddleOfTheStream) {
   for (const uint64_t seed : {26, 27}) {
@@ -128,12 +147,15 @@ TEST(Restore, InTheMiddleOfTheStream) {
     const size_t at = records.size() * 9 / 10;
     const int64_t time = time_of(records[at]);
     std::vector<std::string> verdicts;
-    for (const auto& [flag, line] : open.flags) verdicts.push_back(verdict_record("v" + flag, flag, Decision::kDismissed, time));
+    for (const auto& [flag, line] : open.flags)
+      verdicts.push_back(verdict_record("v" + flag, flag, Decision::kDismissed, time));
     records.insert(records.begin() + static_cast<ptrdiff_t>(at) + 1, verdicts.begin(), verdicts.end());
     const World got = world_of(config_of(true), records), never = world_of(config_of(false), records);
     // What was raised after the verdicts, or again, is still open: everybody else stands as if nothing had been.
     for (const auto& [user, line] : never.users) {
-      if (member(got.users.at(user), "flags").empty()) { EXPECT_EQ(got.users.at(user), line) << "seed " << seed; }
+      if (member(got.users.at(user), "flags").empty()) {
+        EXPECT_EQ(got.users.at(user), line) << "seed " << seed;
+      }
     }
   }
 }

@@ -88,8 +88,15 @@ void rows_of(const Store& store, Family family, std::string_view from, std::stri
 }
 
 void read_outcome(const Store& store, Result2& out) {
-  for (const Family family : {Family::kState, Family::kLedger, Family::kViews, Family::kTimers, Family::kControl})
+  for (const Family family : {Family::kState, Family::kLedger, Family::kViews, Family::kTimers})
     rows_of(store, family, {}, {}, out.rows);
+  ControlLog control;
+  ASSERT_TRUE(read_control(store, control).ok());
+  std::vector<std::string> floors;  // their numbers tell who ended first, which depends on the polls
+  for (const auto& [number, row] : control.floors)
+    floors.push_back(row.partition.topic + " from " + std::to_string(row.from_offset) + " slot " + std::to_string(row.slot));
+  std::sort(floors.begin(), floors.end());
+  out.rows.insert(out.rows.end(), floors.begin(), floors.end());
   rows_of(store, Family::kMeta, keys::counter_begin(), keys::counter_end(), out.rows);
   std::shared_ptr<const Published> published;
   ASSERT_TRUE(read_published(store, toy_operators(), published).ok());
@@ -169,7 +176,7 @@ TEST(Engine, AccountsForEveryRecord) {
   const Account a = reference().account;
   EXPECT_EQ(a.consumed, input().records);
   EXPECT_EQ(a.consumed, a.applied + a.duplicate + a.late + a.dead_lettered);
-  EXPECT_GT(a.applied, 4000u);
+  EXPECT_GT(a.applied, 3000u);
   EXPECT_GT(a.duplicate, 10u);
   EXPECT_GT(a.late, 10u);
   EXPECT_EQ(a.dead_lettered, reference().dead[static_cast<size_t>(Reason::kUndecodable)] +
@@ -306,9 +313,8 @@ TEST(Engine, IdleAndQuietFloors) {
   EXPECT_EQ(engine->published()->account().consumed, 2u);
   const int64_t slot = engine->published()->tick().slot;
   EXPECT_EQ(slot, slot_of(kStart + kSecondUs));
-  go(200, kSecondUs);  // 200 s: the timers of one minute
-  EXPECT_GT(engine->published()->tick().slot, slot + 60 * 4 - 1);
-  EXPECT_LT(engine->published()->tick().slot, slot + 70 * 4);
+  go(200, kSecondUs);  // 200 s: the timer of one minute
+  EXPECT_EQ(engine->published()->tick().slot, slot_of(kStart) + 60 * 4);
   source.lines[1] = {like("c", kStart + 2 * kSecondUs, 3, 1, 2)};  // behind the floor of t1
   go(100, kSecondUs);
   EXPECT_EQ(engine->published()->account().late, 1u);
