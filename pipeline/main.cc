@@ -16,7 +16,9 @@ int main(int argc, char** argv) {
   bellwether::dump_hook = bellwether::dump_folder;
   bellwether::add_tool_commands(app, exit_code);
   bellwether::add_ctl_commands(app, exit_code);
-  app.add_subcommand("version", "Print the version")->callback([] { std::cout << "bellwether " BELLWETHER_VERSION "\n"; });
+  app.add_subcommand("version", "Print the version")->callback([] {
+    std::cout << "bellwether " BELLWETHER_VERSION "\n";
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

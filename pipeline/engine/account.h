@@ -1,4 +1,5 @@
-// Law 5: every record read is exactly one of applied, duplicate, late, dead-lettered; pending is what waits in open ticks.
+// Law 5: every record read is exactly one of applied, duplicate, late, dead-lettered; pending is what waits in open
+// ticks.
 #pragma once
 
 #include <cstdint>

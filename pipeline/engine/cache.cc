@@ -25,7 +25,8 @@ bool encode_state_row(CacheSlot& slot, std::string& out) {
   return slot.timer != kNoTimer || !slot.blank;
 }
 
-bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, std::unique_ptr<State>* state, bool* blank) {
+bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, std::unique_ptr<State>* state,
+                      bool* blank) {
   Reader r(row);
   const uint64_t v = r.varint();
   if (!r.ok()) return false;
@@ -58,9 +59,11 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
   slot->dirty = false;
   slot->blank = !found;
   slot->used = true;
-  const bool good = found ? decode_state_row(op, row, slot->timer, &slot->state, &slot->blank) : (slot->state = op.decode({})) != nullptr;
+  const bool good = found ? decode_state_row(op, row, slot->timer, &slot->state, &slot->blank)
+                          : (slot->state = op.decode({})) != nullptr;
   if (!good) {
-    status = Status::error("the state of operator " + std::string(op.name()) + " cannot be read: the store is damaged, or was written by " +
+    status = Status::error("the state of operator " + std::string(op.name()) +
+                           " cannot be read: the store is damaged, or was written by " +
                            "a later version; restore a backup, or replay into a new folder");
     slot->state = op.decode({});
     BELLWETHER_REQUIRE(slot->state != nullptr, "operator %s cannot make an empty state", op.name());

@@ -1,14 +1,15 @@
-// The decoded states of one shard. Pure caching: what is in it changes no result, only the cost. Only states whose bytes the store
-// has are evicted, by a clock hand, so the rest is bounded by how much a commit may hold. One thread at a time.
+// The decoded states of one shard. Pure caching: what is in it changes no result, only the cost. Only states whose
+// bytes the store has are evicted, by a clock hand, so the rest is bounded by how much a commit may hold. One thread at
+// a time.
 #pragma once
+
+#include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
-
-#include <absl/container/flat_hash_map.h>
 
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/operator_set.h"
@@ -31,8 +32,8 @@ struct CacheSlot {
   bool used = false;
 };
 
-// A row of Family::kState: varint(0 without a timer, else 1 + zigzag of its slot), then the state's own bytes. Notes in `blank`
-// whether there are any; false where there is neither: such a key has no row.
+// A row of Family::kState: varint(0 without a timer, else 1 + zigzag of its slot), then the state's own bytes. Notes in
+// `blank` whether there are any; false where there is neither: such a key has no row.
 bool encode_state_row(CacheSlot& slot, std::string& out);
 // False where the bytes are broken. `state` may be null to read the timer only.
 bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, std::unique_ptr<State>* state,
@@ -49,7 +50,8 @@ class StateCache {
     it->second->used = true;
     return it->second;
   }
-  // Reads those of `keys` that are not here, all in one sorted read; a key without a row becomes an empty state. Sorts `keys`.
+  // Reads those of `keys` that are not here, all in one sorted read; a key without a row becomes an empty state. Sorts
+  // `keys`.
   Status load(std::vector<StateKey>& keys);
   // The state if the key has one that is not blank, here or in the store; null otherwise.
   Status peek(const StateKey& key, const State*& out);

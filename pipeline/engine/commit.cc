@@ -55,8 +55,10 @@ void Committer::work() {
     const auto begin = std::chrono::steady_clock::now();
     Status status = store_.write(*job.set, true);
     if (status.ok()) job.publish(store_.snapshot());
-    if (status.ok() && job.ledger_from < job.ledger_to) status = store_.drop_range(Family::kLedger, job.ledger_from, job.ledger_to);
-    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
+    if (status.ok() && job.ledger_from < job.ledger_to)
+      status = store_.drop_range(Family::kLedger, job.ledger_from, job.ledger_to);
+    const auto us =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
     job = {};
     lock.lock();
     if (status.ok()) {

@@ -13,7 +13,8 @@ enum : uint8_t { kFloorRow = 1, kConfigRow = 2 };
 std::string encode(const FloorRow& row) {
   std::string out;
   Writer w(out);
-  w.u8(kFloorRow), w.bytes(row.partition.topic), w.zigzag(row.partition.number), w.zigzag(row.from_offset), w.zigzag(row.slot);
+  w.u8(kFloorRow), w.bytes(row.partition.topic), w.zigzag(row.partition.number), w.zigzag(row.from_offset),
+      w.zigzag(row.slot);
   return out;
 }
 
@@ -26,33 +27,35 @@ std::string encode(const ConfigVersion& row) {
 
 Status read_control(const Store& store, ControlLog& out) {
   Status broken;
-  const Status status = store.snapshot()->scan(Family::kControl, {}, {}, [&](std::string_view key, std::string_view value) {
-    uint64_t number = 0;
-    Reader r(value);
-    bool good = keys::parse_number(key, number);
-    const uint8_t kind = r.u8();
-    if (good && kind == kFloorRow) {
-      FloorRow row;
-      row.partition.topic = r.bytes(), row.partition.number = static_cast<int32_t>(r.zigzag());
-      row.from_offset = r.zigzag(), row.slot = r.zigzag();
-      out.floors.emplace_back(number, std::move(row));
-    } else if (good && kind == kConfigRow) {
-      ConfigVersion row;
-      row.number = static_cast<uint16_t>(r.varint()), row.from_slot = r.zigzag(), row.hash = r.fixed64();
-      const auto config = parse_canonical(r.bytes());
-      good = config.ok() && row.number == out.versions.size();
-      if (good) row.config = config.value(), out.versions.push_back(std::move(row));
-    } else {
-      good = false;
-    }
-    if (!good || !r.ok()) {
-      broken = Status::error("row " + std::to_string(number) + " of the control log cannot be read: the store is damaged, or was " +
-                             "written by a later version");
-      return false;
-    }
-    out.next = number + 1;
-    return true;
-  });
+  const Status status =
+      store.snapshot()->scan(Family::kControl, {}, {}, [&](std::string_view key, std::string_view value) {
+        uint64_t number = 0;
+        Reader r(value);
+        bool good = keys::parse_number(key, number);
+        const uint8_t kind = r.u8();
+        if (good && kind == kFloorRow) {
+          FloorRow row;
+          row.partition.topic = r.bytes(), row.partition.number = static_cast<int32_t>(r.zigzag());
+          row.from_offset = r.zigzag(), row.slot = r.zigzag();
+          out.floors.emplace_back(number, std::move(row));
+        } else if (good && kind == kConfigRow) {
+          ConfigVersion row;
+          row.number = static_cast<uint16_t>(r.varint()), row.from_slot = r.zigzag(), row.hash = r.fixed64();
+          const auto config = parse_canonical(r.bytes());
+          good = config.ok() && row.number == out.versions.size();
+          if (good) row.config = config.value(), out.versions.push_back(std::move(row));
+        } else {
+          good = false;
+        }
+        if (!good || !r.ok()) {
+          broken = Status::error("row " + std::to_string(number) +
+                                 " of the control log cannot be read: the store is damaged, or was " +
+                                 "written by a later version");
+          return false;
+        }
+        out.next = number + 1;
+        return true;
+      });
   return status.ok() ? broken : status;
 }
 

@@ -11,7 +11,8 @@
 
 namespace bellwether {
 
-// From `from_offset` on nothing of the partition falls before `slot`. A row is raised in place until a record from there is read.
+// From `from_offset` on nothing of the partition falls before `slot`. A row is raised in place until a record from
+// there is read.
 struct FloorRow {
   PartitionId partition;
   int64_t from_offset = 0;

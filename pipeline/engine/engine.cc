@@ -8,7 +8,7 @@
 namespace bellwether {
 namespace {
 
-constexpr size_t kPrefetch = 4096;       // records
+constexpr size_t kPrefetch = 4096;  // records
 constexpr size_t kQueueChunks = 4096;
 constexpr OutKind kWatched[] = {OutKind::kTier, OutKind::kFlag, OutKind::kAlert};
 
@@ -32,7 +32,8 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
     : config_(config), operators_(operators), store_(store), options_(options), hasher_(config.community.hash_key) {
   if (!options_.clock_us) {
     options_.clock_us = [] {
-      return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+      return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
     };
   }
   if (options_.file_append_us < 0) options_.file_append_us = now_us();
@@ -79,8 +80,9 @@ Status Engine::check_fixed(bool fresh) {
     const std::string_view stored = r.bytes();
     if (stored == f.value) continue;
     const bool secret = std::string_view(f.name) == "community.hash_key";
-    return Status::error(std::string(f.name) + " is " + (secret ? "another" : f.value) + ", but the store was made with " +
-                         (secret ? "a different one" : std::string(stored)) + ": change it back, or replay into a new folder");
+    return Status::error(std::string(f.name) + " is " + (secret ? "another" : f.value) +
+                         ", but the store was made with " + (secret ? "a different one" : std::string(stored)) +
+                         ": change it back, or replay into a new folder");
   }
   return {};
 }
@@ -93,8 +95,10 @@ Status Engine::put_on_config(bool fresh) {
   version.number = static_cast<uint16_t>(versions.size());
   version.hash = hash;
   version.config = config_.community;
-  if (versions.size() >= UINT16_MAX) return Status::error("65,535 versions of the community's configuration are all that a store holds");
-  // The first tick that no earlier run can have seen open: everything up to the last one is committed, the rest is folded anew.
+  if (versions.size() >= UINT16_MAX)
+    return Status::error("65,535 versions of the community's configuration are all that a store holds");
+  // The first tick that no earlier run can have seen open: everything up to the last one is committed, the rest is
+  // folded anew.
   if (!fresh && progress_.begun) version.from_slot = progress_.tick.slot + 1;
   auto set = store_.new_write_set();
   set->put(Family::kControl, keys::number(control_.next++), encode(version));
@@ -107,14 +111,16 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   Status status;
   const bool there = store_.get(Family::kMeta, keys::kProgress, row, status);
   if (!status.ok()) return status;
-  if (there && !progress_.decode(row)) return Status::error("the store's progress cannot be read: it is damaged, or of a later version");
+  if (there && !progress_.decode(row))
+    return Status::error("the store's progress cannot be read: it is damaged, or of a later version");
   if (status = check_fixed(!there); !status.ok()) return status;
   if (status = read_control(store_, control_); !status.ok()) return status;
   if (status = put_on_config(!there); !status.ok()) return status;
   versions_ = std::make_shared<std::vector<ConfigVersion>>(control_.versions);
 
   committer_ = std::make_unique<Committer>(store_);
-  runner_ = std::make_unique<TickRunner>(options_.fold, operators_, hasher_, store_, *versions_, progress_, [this] { return settle(); });
+  runner_ = std::make_unique<TickRunner>(options_.fold, operators_, hasher_, store_, *versions_, progress_,
+                                         [this] { return settle(); });
   set_ = store_.new_write_set();
   runner_->set_write_set(set_.get());
   for (const PartitionState& p : progress_.partitions) runner_->add_partition(p.id);
@@ -137,7 +143,8 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   ingest_ = std::make_unique<Ingest>(ingest, hasher_, std::move(sources), control_, progress_.partitions, committed);
   ingest_->set_next_due(runner_->next_due());
   committed_at_ = now_us();
-  published_ = std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_, runner_->version(), 0);
+  published_ =
+      std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_, runner_->version(), 0);
   return {};
 }
 
@@ -322,8 +329,10 @@ Status Engine::commit() {
   }
   set_->put(Family::kMeta, keys::kProgress, progress_.encode());
   job.set = std::move(set_);
-  job.publish = [this, progress = progress_, version = runner_->version(), number = flight_](std::shared_ptr<const Snapshot> snapshot) {
-    auto next = std::make_shared<const Published>(std::move(snapshot), operators_, versions_, progress, version, number);
+  job.publish = [this, progress = progress_, version = runner_->version(),
+                 number = flight_](std::shared_ptr<const Snapshot> snapshot) {
+    auto next =
+        std::make_shared<const Published>(std::move(snapshot), operators_, versions_, progress, version, number);
     const std::lock_guard lock(mutex_);
     published_ = std::move(next);
     published_changed_.notify_all();
@@ -342,16 +351,17 @@ Status read_published(const Store& store, const OperatorSet& operators, std::sha
   EngineProgress progress;
   const bool there = store.get(Family::kMeta, keys::kProgress, row, status);
   if (!status.ok()) return status;
-  if (there && !progress.decode(row)) return Status::error("the store's progress cannot be read: it is damaged, or of a later version");
+  if (there && !progress.decode(row))
+    return Status::error("the store's progress cannot be read: it is damaged, or of a later version");
   ControlLog control;
   if (status = read_control(store, control); !status.ok()) return status;
   if (control.versions.empty()) return Status::error("the store is empty: nothing was ever replayed or served into it");
   uint16_t version = 0;
   for (const ConfigVersion& v : control.versions)
     if (v.from_slot <= progress.folded) version = v.number;
-  out = std::make_shared<const Published>(store.snapshot(), operators,
-                                          std::make_shared<const std::vector<ConfigVersion>>(std::move(control.versions)),
-                                          std::move(progress), version, 0);
+  out = std::make_shared<const Published>(
+      store.snapshot(), operators, std::make_shared<const std::vector<ConfigVersion>>(std::move(control.versions)),
+      std::move(progress), version, 0);
   return {};
 }
 
@@ -362,7 +372,8 @@ std::shared_ptr<const Published> Engine::published() const {
 
 std::shared_ptr<const Published> Engine::wait_published(uint64_t number, int64_t timeout_us) const {
   std::unique_lock lock(mutex_);
-  published_changed_.wait_for(lock, std::chrono::microseconds(timeout_us), [&] { return published_->number() > number; });
+  published_changed_.wait_for(lock, std::chrono::microseconds(timeout_us),
+                              [&] { return published_->number() > number; });
   return published_;
 }
 

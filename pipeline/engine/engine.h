@@ -20,21 +20,21 @@
 namespace bellwether {
 
 struct EngineOptions {
-  bool floors = true;        // idle and quiet floors by the clock; false: replay
-  bool until_end = false;    // live sources are read to where they ended at the start
-  bool outbox = false;       // keep out records for sinks until outbox_delivered()
-  int64_t file_append_us = -1;            // append time of files' records; -1: the clock at the start
-  std::function<int64_t()> clock_us;      // wall time; empty: the machine's
-  bool inline_ingest = false;             // no ingest thread: the caller of run() polls too
+  bool floors = true;                 // idle and quiet floors by the clock; false: replay
+  bool until_end = false;             // live sources are read to where they ended at the start
+  bool outbox = false;                // keep out records for sinks until outbox_delivered()
+  int64_t file_append_us = -1;        // append time of files' records; -1: the clock at the start
+  std::function<int64_t()> clock_us;  // wall time; empty: the machine's
+  bool inline_ingest = false;         // no ingest thread: the caller of run() polls too
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
-  FoldOptions fold;                       // shards, threads, cache and outbox are set from the configuration
+  FoldOptions fold;  // shards, threads, cache and outbox are set from the configuration
   std::function<bool()> commit_now;
 };
 
 struct EngineFigures {
-  uint64_t ticks = 0;           // folded since the store was made
-  uint64_t pending = 0;         // records read that wait in open ticks or in the queue
+  uint64_t ticks = 0;    // folded since the store was made
+  uint64_t pending = 0;  // records read that wait in open ticks or in the queue
   size_t queue_bytes = 0, dirty_bytes = 0;
   bool caught_up = false;
   CommitFigures commit;
@@ -48,13 +48,14 @@ Status read_published(const Store& store, const OperatorSet& operators, std::sha
 
 class Engine {
  public:
-  // Store and sources must outlive the engine. Fails where the store belongs to another configuration, or cannot be read. Partitions
-  // known now are read from where the store's last commit stands.
-  static Status open(const Config& config, const OperatorSet& operators, Store& store, std::vector<IngestSource> sources,
-                     const EngineOptions& options, std::unique_ptr<Engine>& out);
+  // Store and sources must outlive the engine. Fails where the store belongs to another configuration, or cannot be
+  // read. Partitions known now are read from where the store's last commit stands.
+  static Status open(const Config& config, const OperatorSet& operators, Store& store,
+                     std::vector<IngestSource> sources, const EngineOptions& options, std::unique_ptr<Engine>& out);
   ~Engine();  // what is not committed is lost, as in a crash
 
-  // Works in the calling thread until files (or until_end) are through, stop() or a failure; then commits what is folded.
+  // Works in the calling thread until files (or until_end) are through, stop() or a failure; then commits what is
+  // folded.
   Status run();
   // Any thread, and signal handlers: run() folds what is closed already, commits and returns.
   void stop() { stop_.store(true); }

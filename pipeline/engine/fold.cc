@@ -12,8 +12,9 @@ constexpr int64_t kHourSlots = kHourUs / kSlotUs;
 
 }  // namespace
 
-TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators, const Hasher& hasher, const Store& store,
-                       const std::vector<ConfigVersion>& versions, EngineProgress& progress, std::function<Status()> settle)
+TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators, const Hasher& hasher,
+                       const Store& store, const std::vector<ConfigVersion>& versions, EngineProgress& progress,
+                       std::function<Status()> settle)
     : options_(options),
       operators_(operators),
       hasher_(hasher),
@@ -54,15 +55,16 @@ Status TickRunner::open() {
                                    return true;
                                  });
   if (status.ok())
-    status = snapshot->scan(Family::kViews, keys::dead_begin(), keys::dead_end(), [&](std::string_view key, std::string_view) {
-      DeadKey dead;
-      if (!keys::parse_dead(key, dead)) {
-        broken = Status::error("a dead letter's row cannot be read: the store is damaged");
-        return false;
-      }
-      dead_keys_.insert(dead_keys_.end(), dead);
-      return true;
-    });
+    status = snapshot->scan(Family::kViews, keys::dead_begin(), keys::dead_end(),
+                            [&](std::string_view key, std::string_view) {
+                              DeadKey dead;
+                              if (!keys::parse_dead(key, dead)) {
+                                broken = Status::error("a dead letter's row cannot be read: the store is damaged");
+                                return false;
+                              }
+                              dead_keys_.insert(dead_keys_.end(), dead);
+                              return true;
+                            });
   env_.version = version_at(progress_.folded);
   return status.ok() ? broken : status;
 }
@@ -134,7 +136,8 @@ Status TickRunner::advance(TickId before, bool& more) {
 
 Status TickRunner::run(TickId tick, std::span<Record* const> records) {
   BELLWETHER_REQUIRE(!progress_.begun || progress_.tick < tick, "tick (%lld, %u) after (%lld, %u)",
-                     static_cast<long long>(tick.slot), tick.sub, static_cast<long long>(progress_.tick.slot), progress_.tick.sub);
+                     static_cast<long long>(tick.slot), tick.sub, static_cast<long long>(progress_.tick.slot),
+                     progress_.tick.sub);
   progress_.tick = tick;
   progress_.begun = true;
   size_t facts = 0;
@@ -215,8 +218,8 @@ void TickRunner::engine_message(StoredMessage message) {
   Shard& to = shard(message.to.key.hash);
   Work& work = to.next().emplace_back();
   work.op_kind = message.to.op_kind(), work.hash = message.to.key.hash;
-  work.item = {Item::Kind::kMessage, message.sender.op, message.sender.key, message.sequence,
-               message.time_us,      message.id_hash,   nullptr,            to.keep(message.payload)};
+  work.item = {Item::Kind::kMessage, message.sender.op, message.sender.key,      message.sequence, message.time_us,
+               message.id_hash,      nullptr,           to.keep(message.payload)};
 }
 
 Status TickRunner::slice_jobs() {
@@ -274,7 +277,12 @@ void TickRunner::leave_over() {
   for (auto& shard : shards_) {
     for (const Work& work : shard->inbox()) {
       const Item& item = work.item;
-      progress_.leftovers.push_back({0, work.to(), {item.sender, item.sender_key}, item.sequence, item.time_us, item.id_hash,
+      progress_.leftovers.push_back({0,
+                                     work.to(),
+                                     {item.sender, item.sender_key},
+                                     item.sequence,
+                                     item.time_us,
+                                     item.id_hash,
                                      std::string(item.payload)});
     }
     shard->inbox().clear();
@@ -326,7 +334,9 @@ void TickRunner::start_jobs(const Cutoffs& before, const Cutoffs& after) {
     RecheckJob job;
     job.tier = static_cast<uint8_t>(tier);
     job.high = std::max(before.cell[tier], after.cell[tier]);
-    job.next = {static_cast<uint8_t>(IndexId::kProfileBoards), std::min(before.cell[tier], after.cell[tier]), {KeyKind::kEvent, 0}};
+    job.next = {static_cast<uint8_t>(IndexId::kProfileBoards),
+                std::min(before.cell[tier], after.cell[tier]),
+                {KeyKind::kEvent, 0}};
     auto& jobs = progress_.jobs;
     const auto same = std::find_if(jobs.begin(), jobs.end(), [&](const RecheckJob& j) { return j.tier == job.tier; });
     if (same == jobs.end()) {

@@ -1,5 +1,6 @@
-// Runs ticks: rounds over all shards, then what the tick as a whole asks for (counters, lists, timers, out records, jobs, analyses).
-// What it does is a function of the ticks it is given; threads, shards and cache change nothing but the time it takes.
+// Runs ticks: rounds over all shards, then what the tick as a whole asks for (counters, lists, timers, out records,
+// jobs, analyses). What it does is a function of the ticks it is given; threads, shards and cache change nothing but
+// the time it takes.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +22,12 @@ namespace bellwether {
 struct FoldOptions {
   uint32_t shards = 1, threads = 1;
   size_t cache_bytes = size_t{64} << 20;
-  bool outbox = true;              // false: no out records are kept for sinks
-  size_t parallel_items = 256;     // rounds smaller than this are folded by the caller
-  size_t job_rows = 4096;          // rows of lists that jobs walk in a tick
-  size_t dead_rows = 100'000;      // dead letters kept for ListDeadLetters
+  bool outbox = true;           // false: no out records are kept for sinks
+  size_t parallel_items = 256;  // rounds smaller than this are folded by the caller
+  size_t job_rows = 4096;       // rows of lists that jobs walk in a tick
+  size_t dead_rows = 100'000;   // dead letters kept for ListDeadLetters
   int64_t dead_us = 7 * kDayUs;
-  size_t timer_rows = 1 << 18;     // timers read ahead
+  size_t timer_rows = 1 << 18;  // timers read ahead
 };
 
 // Kinds of outbox rows are those of OutKind, and this one.
@@ -44,7 +45,8 @@ struct DeadLetterRow {
 };
 std::string encode(const DeadLetterRow& row);
 bool decode(std::string_view bytes, DeadLetterRow& out);  // its views point into `bytes`
-// An outbox row: kind, id (of dead letters the tick only: their id is topic, partition and offset), the record's own bytes.
+// An outbox row: kind, id (of dead letters the tick only: their id is topic, partition and offset), the record's own
+// bytes.
 std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload);
 bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::string_view& payload);
 
@@ -61,8 +63,8 @@ class TickRunner final : public StateReader {
 
   // Reads what the facts of these records will need, if it is not in memory.
   Status prefetch(std::span<Record* const> records);
-  // Runs the ticks before `before` that have no records: timers, leftovers, jobs, new days. Gives true while there may be more,
-  // so that the caller can commit between them.
+  // Runs the ticks before `before` that have no records: timers, leftovers, jobs, new days. Gives true while there may
+  // be more, so that the caller can commit between them.
   Status advance(TickId before, bool& more);
   // One tick with its records. Every internal tick before it must have run.
   Status run(TickId tick, std::span<Record* const> records);
@@ -116,16 +118,16 @@ class TickRunner final : public StateReader {
   IndexOverlay index_;
   Counters counters_, changed_counters_;
   std::vector<PartitionId> partition_ids_;
-  std::vector<uint64_t> consumed_;                // by partition
-  std::vector<uint64_t> dead_;                    // by partition
+  std::vector<uint64_t> consumed_;  // by partition
+  std::vector<uint64_t> dead_;      // by partition
   std::vector<const Operator*> hourly_;
-  std::set<DeadKey> dead_keys_;                   // of the rows in `views`
+  std::set<DeadKey> dead_keys_;  // of the rows in `views`
   WriteSet* set_ = nullptr;
   uint64_t committed_ = 0;
   uint32_t engine_sequence_ = 0;
   std::vector<StateKey> due_;
   std::vector<IndexKey> rows_;
-  std::vector<std::vector<StateKey>> wanted_;     // by shard
+  std::vector<std::vector<StateKey>> wanted_;  // by shard
 };
 
 }  // namespace bellwether

@@ -9,7 +9,8 @@ namespace {
 constexpr size_t kRawKept = 64 << 10;
 
 void write_change_id(Writer& w, const ChangeId& id) {
-  w.zigzag(id.tick.slot), w.varint(id.tick.sub), w.varint(id.sender.op_kind()), w.fixed64(id.sender.key.hash), w.varint(id.sequence);
+  w.zigzag(id.tick.slot), w.varint(id.tick.sub), w.varint(id.sender.op_kind()), w.fixed64(id.sender.key.hash),
+      w.varint(id.sequence);
 }
 
 }  // namespace
@@ -55,7 +56,8 @@ void TickRunner::emit(const Shard::Emitted& out) {
   // Scores are not watched: whoever wants them reads the topic, or asks.
   if (out.kind != OutKind::kScore) set_->put(Family::kViews, keys::change(out.kind, id), out.payload);
   if (options_.outbox)
-    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++), encode_out_row(static_cast<uint8_t>(out.kind), id, out.payload));
+    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
+              encode_out_row(static_cast<uint8_t>(out.kind), id, out.payload));
 }
 
 void TickRunner::dead(TickId tick, const Record& record) {
@@ -73,9 +75,11 @@ void TickRunner::dead(TickId tick, const Record& record) {
   set_->put(Family::kViews, keys::dead(key), bytes);
   dead_keys_.insert(key);
   if (options_.outbox)
-    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++), encode_out_row(kOutDeadLetter, {tick, {}, 0}, bytes));
+    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
+              encode_out_row(kOutDeadLetter, {tick, {}, 0}, bytes));
   // Oldest out, by number and by age: a function of the ticks, not of when commits fall.
-  const int64_t oldest = tick.slot < INT64_MIN + options_.dead_us / kSlotUs ? INT64_MIN : tick.slot - options_.dead_us / kSlotUs;
+  const int64_t oldest =
+      tick.slot < INT64_MIN + options_.dead_us / kSlotUs ? INT64_MIN : tick.slot - options_.dead_us / kSlotUs;
   while (!dead_keys_.empty() && (dead_keys_.size() > options_.dead_rows || dead_keys_.begin()->tick.slot < oldest)) {
     set_->erase(Family::kViews, keys::dead(*dead_keys_.begin()));
     dead_keys_.erase(dead_keys_.begin());
@@ -95,11 +99,13 @@ void TickRunner::collect_accounts() {
     if (p < dead_.size()) account.dead_lettered += std::exchange(dead_[p], 0);
     for (auto& shard : shards_)
       if (p < shard->accounts().size()) account.add(std::exchange(shard->accounts()[p], {}));
-    BELLWETHER_REQUIRE(account.balanced(), "law 5: of %s/%d consumed %llu, applied %llu, duplicate %llu, late %llu, dead-lettered %llu",
-                       progress_.partitions[p].id.topic.c_str(), progress_.partitions[p].id.number,
-                       static_cast<unsigned long long>(account.consumed), static_cast<unsigned long long>(account.applied),
-                       static_cast<unsigned long long>(account.duplicate), static_cast<unsigned long long>(account.late),
-                       static_cast<unsigned long long>(account.dead_lettered));
+    BELLWETHER_REQUIRE(
+        account.balanced(),
+        "law 5: of %s/%d consumed %llu, applied %llu, duplicate %llu, late %llu, dead-lettered %llu",
+        progress_.partitions[p].id.topic.c_str(), progress_.partitions[p].id.number,
+        static_cast<unsigned long long>(account.consumed), static_cast<unsigned long long>(account.applied),
+        static_cast<unsigned long long>(account.duplicate), static_cast<unsigned long long>(account.late),
+        static_cast<unsigned long long>(account.dead_lettered));
   }
 }
 

@@ -13,7 +13,8 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
   const auto in_range = [&](const IndexKey& k) { return k.index == from.index && k.order <= last_order; };
   // Changes that stand before `until` (null: all of the range) go out first.
   const auto drain = [&](const IndexKey* until) {
-    for (; change != changes_.end() && in_range(change->first) && (until == nullptr || change->first < *until); ++change) {
+    for (; change != changes_.end() && in_range(change->first) && (until == nullptr || change->first < *until);
+         ++change) {
       if (out.size() >= limit) return;
       if (change->second) out.push_back(change->first);
     }

@@ -1,10 +1,11 @@
-// Changes of the lists that no commit carries yet. Operators are exact: they put in what is not in and take out what is.
+// Changes of the lists that no commit carries yet. Operators are exact: they put in what is not in and take out what
+// is.
 #pragma once
+
+#include <absl/container/btree_map.h>
 
 #include <functional>
 #include <vector>
-
-#include <absl/container/btree_map.h>
 
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/store.h"

@@ -8,18 +8,16 @@
 namespace bellwether {
 namespace {
 
-constexpr int64_t kLookUs = 5'000;       // an empty partition is looked at again after so long while others are busy
+constexpr int64_t kLookUs = 5'000;  // an empty partition is looked at again after so long while others are busy
 constexpr int64_t kFiguresUs = 100'000;
 
 // The last tick before `t`, or one that is not there but sorts so.
-TickId tick_before(TickId t) {
-  return t.sub > 0 ? TickId{t.slot, t.sub - 1} : TickId{t.slot - 1, UINT32_MAX};
-}
+TickId tick_before(TickId t) { return t.sub > 0 ? TickId{t.slot, t.sub - 1} : TickId{t.slot - 1, UINT32_MAX}; }
 
 }  // namespace
 
-Ingest::Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources, const ControlLog& control,
-               const std::vector<PartitionState>& known, TickId committed)
+Ingest::Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources,
+               const ControlLog& control, const std::vector<PartitionState>& known, TickId committed)
     : options_(options),
       sources_(std::move(sources)),
       decoder_(hasher),
@@ -82,7 +80,8 @@ Status Ingest::join(size_t source, size_t local, bool first) {
   // One that nobody knew must not open again what is closed; nor one that is found later than the others.
   if ((is_new && !fresh_) || !first) {
     const TickId least = std::max(open, closed_);
-    add_floor(partitions_.back(), index, least.slot == INT64_MIN ? INT64_MIN : least.slot + (least.sub > 0 || least == committed_ ? 1 : 0));
+    add_floor(partitions_.back(), index,
+              least.slot == INT64_MIN ? INT64_MIN : least.slot + (least.sub > 0 || least == committed_ ? 1 : 0));
   }
   return sources_[source].source->start(local, at.next_offset == 0 ? -1 : at.next_offset);
 }
@@ -112,7 +111,8 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
   if (was_empty && !others_busy && options_.wait_ms > 0)
     wait = std::max(1, options_.wait_ms / static_cast<int>(partitions_.size()));
   auto batch = std::make_shared<PollBatch>();
-  if (Status status = sources_[p.source].source->poll(p.local, options_.batch, wait, batch->raw); !status.ok()) return status;
+  if (Status status = sources_[p.source].source->poll(p.local, options_.batch, wait, batch->raw); !status.ok())
+    return status;
   p.polled_at = now;
   p.at_end = batch->raw.at_end;
   const size_t records = batch->raw.records.size();
@@ -159,7 +159,8 @@ void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
         record.time_us = placed.trusted_us;
         record.late = placed.placement == Placement::kLate;
       }
-      if (schedule_.newest_us(index) > newest_us_) newest_us_ = schedule_.newest_us(index), newest_read_at_ = p.polled_at;
+      if (schedule_.newest_us(index) > newest_us_)
+        newest_us_ = schedule_.newest_us(index), newest_read_at_ = p.polled_at;
     }
     if (placed.placement == Placement::kSkip) continue;  // committed before the restart
     if (record.reason != Reason::kNone) {
@@ -212,7 +213,9 @@ bool Ingest::quiet_due(int64_t now, int64_t& slot) const {
   return due < slot;
 }
 
-int64_t Ingest::end_slot() const { return newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs); }
+int64_t Ingest::end_slot() const {
+  return newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs);
+}
 
 void Ingest::floors(int64_t now) {
   if (partitions_.empty()) return;
@@ -242,8 +245,8 @@ void Ingest::floors(int64_t now) {
     return;
   }
   if (active > 0 && active < partitions_.size() && lowest > INT64_MIN) {
-    // One that has ended holds nobody up at all. An idle one stands where the lowest stands, and only gives way where that one has
-    // more records in its slot than may be held.
+    // One that has ended holds nobody up at all. An idle one stands where the lowest stands, and only gives way where
+    // that one has more records in its slot than may be held.
     for (size_t i = 0; i < partitions_.size(); ++i) {
       const Partition& p = partitions_[i];
       // After a restart the lowest may stand at the last floor already: nothing is raised past that.
@@ -327,8 +330,15 @@ void Ingest::publish(int64_t now) {
   figures_.resize(partitions_.size());
   for (size_t i = 0; i < partitions_.size(); ++i) {
     const Partition& p = partitions_[i];
-    figures_[i] = {p.id,          p.next_offset, sources_[p.source].source->end_offset(p.local), schedule_.watermark_us(i),
-                   schedule_.newest_us(i), p.floor_slot, p.idle, p.finished, schedule_.held(i)};
+    figures_[i] = {p.id,
+                   p.next_offset,
+                   sources_[p.source].source->end_offset(p.local),
+                   schedule_.watermark_us(i),
+                   schedule_.newest_us(i),
+                   p.floor_slot,
+                   p.idle,
+                   p.finished,
+                   schedule_.held(i)};
   }
 }
 

@@ -1,6 +1,8 @@
-// From sources to closed ticks: polls, decodes, places by the schedule, holds open ticks, writes floors. One thread; no clock of its
-// own. What it decides by the clock it writes down as control rows, so that a replay decides the same.
+// From sources to closed ticks: polls, decodes, places by the schedule, holds open ticks, writes floors. One thread; no
+// clock of its own. What it decides by the clock it writes down as control rows, so that a replay decides the same.
 #pragma once
+
+#include <absl/container/btree_map.h>
 
 #include <atomic>
 #include <cstdint>
@@ -11,8 +13,6 @@
 #include <string>
 #include <vector>
 
-#include <absl/container/btree_map.h>
-
 #include "pipeline/decode/decoder.h"
 #include "pipeline/engine/control.h"
 #include "pipeline/engine/meta.h"
@@ -22,7 +22,7 @@ namespace bellwether {
 
 struct IngestSource {
   Source* source = nullptr;
-  bool live = true;  // false: files, which end
+  bool live = true;   // false: files, which end
   size_t joined = 0;  // partitions known to ingest
 };
 
@@ -49,17 +49,18 @@ struct PartitionFigures {
 
 class Ingest {
  public:
-  // `known`: partitions of the store, by number in the engine; new ones get the numbers behind. `committed`: TickId{} for a new store.
-  Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources, const ControlLog& control,
-         const std::vector<PartitionState>& known, TickId committed);
+  // `known`: partitions of the store, by number in the engine; new ones get the numbers behind. `committed`: TickId{}
+  // for a new store.
+  Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources,
+         const ControlLog& control, const std::vector<PartitionState>& known, TickId committed);
 
-  // One poll and what follows from it. `chunk` is set when ticks closed. `done`: everything is read and closed (files, until_end).
-  // `waited`: there was nothing to do, and nothing was waited for.
+  // One poll and what follows from it. `chunk` is set when ticks closed. `done`: everything is read and closed (files,
+  // until_end). `waited`: there was nothing to do, and nothing was waited for.
   Status step(std::unique_ptr<Chunk>& chunk, bool& done, bool& waited);
 
   // The earliest slot in which something happens without a record; told by the fold, read by quiet floors.
   void set_next_due(int64_t slot) { next_due_.store(slot, std::memory_order_relaxed); }
-  std::vector<PartitionFigures> figures() const;  // any thread; up to 100 ms old
+  std::vector<PartitionFigures> figures() const;                                 // any thread; up to 100 ms old
   uint64_t pending() const { return pending_.load(std::memory_order_relaxed); }  // records in open ticks
   bool caught_up() const { return caught_up_.load(std::memory_order_relaxed); }
 
@@ -71,13 +72,13 @@ class Ingest {
     bool live = true;
     int64_t append_us = -1;
     int64_t next_offset = 0;
-    int64_t end_target = -1;     // until_end: not known yet
-    int64_t empty_since = -1;    // clock of the first empty poll in a row
+    int64_t end_target = -1;   // until_end: not known yet
+    int64_t empty_since = -1;  // clock of the first empty poll in a row
     int64_t polled_at = 0;
     bool at_end = false, finished = false, idle = false;
     int64_t floor_slot = INT64_MIN;
-    FloorRow floor;               // the newest control row
-    uint64_t floor_number = 0;    // 0: none
+    FloorRow floor;             // the newest control row
+    uint64_t floor_number = 0;  // 0: none
     bool floor_changed = false;
   };
 
@@ -98,8 +99,8 @@ class Ingest {
   std::vector<IngestSource> sources_;
   Decoder decoder_;
   Schedule schedule_;
-  std::vector<Partition> partitions_;  // as in the schedule
-  std::vector<PartitionState> known_;  // by number in the engine
+  std::vector<Partition> partitions_;                                             // as in the schedule
+  std::vector<PartitionState> known_;                                             // by number in the engine
   std::map<PartitionId, std::vector<std::pair<uint64_t, FloorRow>>> old_floors_;  // of partitions not yet found
   uint64_t next_control_;
   bool fresh_;
@@ -109,7 +110,7 @@ class Ingest {
   bool stuck_ = false;  // the last step could poll nobody
   uint64_t chunk_number_ = 0;
 
-  absl::btree_map<TickId, uint32_t> open_;       // bucket of each open tick
+  absl::btree_map<TickId, uint32_t> open_;  // bucket of each open tick
   std::vector<std::vector<Record*>> buckets_;
   std::vector<uint32_t> free_buckets_;
   TickId last_tick_;

@@ -125,14 +125,7 @@ bool parse_change(std::string_view bytes, OutKind& kind, ChangeId& out) {
 }
 
 std::string dead(const DeadKey& k) {
-  return Maker(33)
-      .u8('D')
-      .i64(k.tick.slot)
-      .u32(k.tick.sub)
-      .u64(k.topic_hash)
-      .i32(k.partition)
-      .i64(k.offset)
-      .take();
+  return Maker(33).u8('D').i64(k.tick.slot).u32(k.tick.sub).u64(k.topic_hash).i32(k.partition).i64(k.offset).take();
 }
 std::string dead_begin() { return "D"; }
 std::string dead_end() { return "E"; }

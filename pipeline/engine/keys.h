@@ -1,5 +1,5 @@
-// The only code that knows key bytes. Whole numbers are big-endian; signed ones have their sign bit flipped, so that bytes
-// sort as numbers do. Frozen by tests/unit/engine_keys_test.cc.
+// The only code that knows key bytes. Whole numbers are big-endian; signed ones have their sign bit flipped, so that
+// bytes sort as numbers do. Frozen by tests/unit/engine_keys_test.cc.
 //
 //   state    slice u16, operator u16, kind u8, hash u64
 //   ledger   day i32, slice u16, operator u16, kind u8, hash u64, number u32

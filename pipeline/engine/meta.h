@@ -40,12 +40,12 @@ struct PartitionState {
 };
 
 struct EngineProgress {
-  TickId tick;                     // the last one done; {INT64_MIN, 0}: none, or one of dead letters before any event
-  bool begun = false;              // any tick was done
-  int64_t folded = INT64_MIN;      // slot of the last tick that operators saw
-  int64_t hour = INT64_MIN;        // of that tick
-  uint64_t ticks = 0;              // that operators saw
-  uint64_t outbox_next = 1;        // number of the next outbox row
+  TickId tick;                       // the last one done; {INT64_MIN, 0}: none, or one of dead letters before any event
+  bool begun = false;                // any tick was done
+  int64_t folded = INT64_MIN;        // slot of the last tick that operators saw
+  int64_t hour = INT64_MIN;          // of that tick
+  uint64_t ticks = 0;                // that operators saw
+  uint64_t outbox_next = 1;          // number of the next outbox row
   int64_t changes_from = INT64_MIN;  // slot: change rows before it are erased
   int64_t ledger_from = INT64_MIN;   // day: ledger rows before it are dropped
   std::array<uint64_t, kReasons> dead{};  // dead letters by reason

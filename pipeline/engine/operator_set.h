@@ -22,7 +22,8 @@ class OperatorSet {
 
   // `homes`: by KeyKind, the operator that facts of that home go to; kNone where there is none (kEvent, kCommunity).
   // `analyse`: what Context::analyse runs; a pure function of the input and of what it reads.
-  OperatorSet(std::span<const Operator* const> operators, const std::array<OperatorId, kKeyKinds>& homes, Analyse analyse)
+  OperatorSet(std::span<const Operator* const> operators, const std::array<OperatorId, kKeyKinds>& homes,
+              Analyse analyse)
       : operators_(operators.begin(), operators.end()), homes_(homes), analyse_(std::move(analyse)) {
     for (const Operator* op : operators_) {
       const size_t id = static_cast<size_t>(op->id());

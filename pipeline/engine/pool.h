@@ -1,14 +1,14 @@
 // Threads that do one numbered job together, with a barrier at its end. The caller works too.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <thread>
 #include <vector>
-
-#include <absl/functional/function_ref.h>
 
 namespace bellwether {
 

@@ -35,12 +35,14 @@ int64_t Published::counter(CounterId id, Status& status) const {
 }
 
 Status Published::counters(uint16_t family, std::map<uint32_t, int64_t>& out) const {
-  const std::string end = family == UINT16_MAX ? keys::counter_end() : keys::counter({static_cast<uint16_t>(family + 1), 0});
-  return snapshot_->scan(Family::kMeta, keys::counter({family, 0}), end, [&](std::string_view key, std::string_view value) {
-    CounterId id;
-    if (keys::parse_counter(key, id)) out[id.number] = Reader(value).zigzag();
-    return true;
-  });
+  const std::string end =
+      family == UINT16_MAX ? keys::counter_end() : keys::counter({static_cast<uint16_t>(family + 1), 0});
+  return snapshot_->scan(Family::kMeta, keys::counter({family, 0}), end,
+                         [&](std::string_view key, std::string_view value) {
+                           CounterId id;
+                           if (keys::parse_counter(key, id)) out[id.number] = Reader(value).zigzag();
+                           return true;
+                         });
 }
 
 Status Published::scan_index(IndexId index, uint8_t plus, bool largest_first, const std::optional<IndexKey>& after,
@@ -71,16 +73,16 @@ Status Published::scan_changes(OutKind kind, const std::optional<ChangeId>& afte
                                const std::function<bool(const ChangeId&, std::string_view)>& visit) const {
   const std::string from = after ? keys::change(kind, *after) + '\0' : keys::change_slot(kind, INT64_MIN);
   Status broken;
-  const Status status =
-      snapshot_->scan(Family::kViews, from, keys::change_end(kind), [&](std::string_view key, std::string_view payload) {
-        OutKind of;
-        ChangeId id;
-        if (!keys::parse_change(key, of, id)) {
-          broken = damaged("a change's row");
-          return false;
-        }
-        return visit(id, payload);
-      });
+  const Status status = snapshot_->scan(Family::kViews, from, keys::change_end(kind),
+                                        [&](std::string_view key, std::string_view payload) {
+                                          OutKind of;
+                                          ChangeId id;
+                                          if (!keys::parse_change(key, of, id)) {
+                                            broken = damaged("a change's row");
+                                            return false;
+                                          }
+                                          return visit(id, payload);
+                                        });
   return status.ok() ? broken : status;
 }
 
@@ -155,7 +157,8 @@ Status dump_lines(const Published& published, std::vector<std::string>& lines) {
   PublishedReader reader(published);
   const DumpContext context{published.now_us(), published.community(), published.cutoffs(), reader,
                             [&](uint16_t number) -> const CommunityConfig& {
-                              BELLWETHER_REQUIRE(number < published.versions().size(), "no community version %u", number);
+                              BELLWETHER_REQUIRE(number < published.versions().size(), "no community version %u",
+                                                 number);
                               return published.versions()[number].config;
                             }};
   std::string line;
@@ -168,9 +171,10 @@ Status dump_lines(const Published& published, std::vector<std::string>& lines) {
   if (status.ok()) status = reader.status();
   if (!status.ok()) return status;
   const Account a = published.account();
-  lines.push_back("{\"type\":\"account\",\"consumed\":" + std::to_string(a.consumed) + ",\"applied\":" + std::to_string(a.applied) +
-                  ",\"duplicate\":" + std::to_string(a.duplicate) + ",\"late\":" + std::to_string(a.late) +
-                  ",\"dead_lettered\":" + std::to_string(a.dead_lettered) + "}");
+  lines.push_back("{\"type\":\"account\",\"consumed\":" + std::to_string(a.consumed) +
+                  ",\"applied\":" + std::to_string(a.applied) + ",\"duplicate\":" + std::to_string(a.duplicate) +
+                  ",\"late\":" + std::to_string(a.late) + ",\"dead_lettered\":" + std::to_string(a.dead_lettered) +
+                  "}");
   std::sort(lines.begin(), lines.end());
   return {};
 }

@@ -16,7 +16,8 @@ namespace bellwether {
 class Published {
  public:
   Published(std::shared_ptr<const Snapshot> snapshot, const OperatorSet& operators,
-            std::shared_ptr<const std::vector<ConfigVersion>> versions, EngineProgress progress, uint16_t version, uint64_t number)
+            std::shared_ptr<const std::vector<ConfigVersion>> versions, EngineProgress progress, uint16_t version,
+            uint64_t number)
       : snapshot_(std::move(snapshot)),
         operators_(operators),
         versions_(std::move(versions)),
@@ -49,20 +50,24 @@ class Published {
   // Every counter of a family that is not 0, by number.
   Status counters(uint16_t family, std::map<uint32_t, int64_t>& out) const;
 
-  // Visitors return false to stop. Rows of one list in order, smallest first or largest first, beginning behind `after` if given.
+  // Visitors return false to stop. Rows of one list in order, smallest first or largest first, beginning behind `after`
+  // if given.
   Status scan_index(IndexId index, uint8_t plus, bool largest_first, const std::optional<IndexKey>& after,
                     const std::function<bool(const IndexKey&)>& visit) const;
-  // Out records of one kind in order, behind `after` (none: from the oldest kept). `oldest_slot()`: what lies before is gone.
+  // Out records of one kind in order, behind `after` (none: from the oldest kept). `oldest_slot()`: what lies before is
+  // gone.
   Status scan_changes(OutKind kind, const std::optional<ChangeId>& after,
                       const std::function<bool(const ChangeId&, std::string_view payload)>& visit) const;
   int64_t changes_from_slot() const { return progress_.changes_from; }
   // Dead letters, the latest first, beginning behind (before in time) `after`.
-  Status scan_dead(const std::optional<DeadKey>& after, const std::function<bool(const DeadKey&, const DeadLetterRow&)>& visit) const;
+  Status scan_dead(const std::optional<DeadKey>& after,
+                   const std::function<bool(const DeadKey&, const DeadLetterRow&)>& visit) const;
   // Every state of an operator, in stored order: the whole state family is walked.
   Status scan_states(const std::function<bool(const StateKey&, const State&)>& visit) const;
   // Outbox rows from a number on.
-  Status scan_outbox(uint64_t from,
-                     const std::function<bool(uint64_t number, uint8_t kind, const ChangeId&, std::string_view payload)>& visit) const;
+  Status scan_outbox(
+      uint64_t from,
+      const std::function<bool(uint64_t number, uint8_t kind, const ChangeId&, std::string_view payload)>& visit) const;
 
  private:
   std::shared_ptr<const Snapshot> snapshot_;

@@ -18,7 +18,8 @@ namespace bellwether {
 
 struct PollBatch;
 
-// A record on its way: the fact, or why it is none, and where it came from. Derived from Fact, so that an operator's fact leads back.
+// A record on its way: the fact, or why it is none, and where it came from. Derived from Fact, so that an operator's
+// fact leads back.
 struct Record : Fact {
   std::string_view raw;
   int64_t offset = 0;
@@ -50,9 +51,9 @@ struct Chunk {
     TickId id;
     uint32_t begin = 0, end = 0;  // in records
   };
-  std::vector<Tick> ticks;       // rising
-  std::vector<Record*> records;  // in no order within a tick
-  TickId closed_before;          // every tick before it is closed
+  std::vector<Tick> ticks;              // rising
+  std::vector<Record*> records;         // in no order within a tick
+  TickId closed_before;                 // every tick before it is closed
   std::vector<RestartPoint> restart;    // of each partition, as of closed_before
   std::vector<PartitionId> partitions;  // those added since the chunk before
   std::vector<int64_t> append_us;       // of those: the append time of records without one, or -1

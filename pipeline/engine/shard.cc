@@ -5,7 +5,8 @@
 namespace bellwether {
 namespace {
 
-// Facts that are alike to the operators' order, told apart by nothing but their own log: the same id and time twice in a tick.
+// Facts that are alike to the operators' order, told apart by nothing but their own log: the same id and time twice in
+// a tick.
 bool record_before(const Record& a, const Record& b, const std::vector<PartitionId>& partitions) {
   if (const int c = a.id.compare(b.id); c != 0) return c < 0;
   if (a.late != b.late) return b.late;
@@ -87,7 +88,8 @@ void Shard::fold(const Group& group) {
   if (folding_[0].kind == Item::Kind::kTimer && slot_->timer <= env_.tick.slot) slot_->timer = kNoTimer;
   op.fold(*slot_->state, group.key.key, folding_, *this);
   for (; answered_ < folding_.size(); ++answered_) {
-    BELLWETHER_REQUIRE(folding_[answered_].kind != Item::Kind::kFact, "operator %s left a fact without an outcome", op.name());
+    BELLWETHER_REQUIRE(folding_[answered_].kind != Item::Kind::kFact, "operator %s left a fact without an outcome",
+                       op.name());
   }
   cache_.folded(*slot_);
   slot_ = nullptr;
@@ -115,13 +117,15 @@ int64_t Shard::counter(CounterId id) const {
 }
 
 void Shard::counters(uint16_t family, absl::FunctionRef<void(uint32_t number, int64_t value)> each) const {
-  for (auto it = env_.counters->lower_bound({family, 0}); it != env_.counters->end() && it->first.family == family; ++it)
+  for (auto it = env_.counters->lower_bound({family, 0}); it != env_.counters->end() && it->first.family == family;
+       ++it)
     if (it->second != 0) each(it->first.number, it->second);
 }
 
 void Shard::outcome(Outcome outcome) {
   while (answered_ < folding_.size() && folding_[answered_].kind != Item::Kind::kFact) ++answered_;
-  BELLWETHER_REQUIRE(answered_ < folding_.size(), "an outcome more than facts, of operator %u", static_cast<unsigned>(slot_->key.op));
+  BELLWETHER_REQUIRE(answered_ < folding_.size(), "an outcome more than facts, of operator %u",
+                     static_cast<unsigned>(slot_->key.op));
   const auto& record = static_cast<const Record&>(*folding_[answered_++].fact);
   if (accounts_.size() <= record.partition) accounts_.resize(record.partition + 1);
   Account& account = accounts_[record.partition];
@@ -141,7 +145,8 @@ void Shard::send(OperatorId to, Key key, int64_t time_us, uint64_t id_hash, std:
   Work& work = box.emplace_back();
   work.op_kind = StateKey{to, key}.op_kind();
   work.hash = key.hash;
-  work.item = {Item::Kind::kMessage, slot_->key.op, slot_->key.key, next_sequence(), time_us, id_hash, nullptr, arena_.copy(payload)};
+  work.item = {Item::Kind::kMessage, slot_->key.op, slot_->key.key, next_sequence(), time_us, id_hash, nullptr,
+               arena_.copy(payload)};
 }
 
 void Shard::wake_at(int64_t at_us) {
@@ -153,7 +158,8 @@ void Shard::wake_at(int64_t at_us) {
 }
 
 void Shard::index(IndexId index, uint8_t plus, uint64_t order, bool present) {
-  effects_.index.emplace_back(IndexKey{static_cast<uint8_t>(static_cast<uint8_t>(index) + plus), order, slot_->key.key}, present);
+  effects_.index.emplace_back(IndexKey{static_cast<uint8_t>(static_cast<uint8_t>(index) + plus), order, slot_->key.key},
+                              present);
 }
 
 void Shard::write_block(int64_t day, uint32_t number, std::string_view bytes) {

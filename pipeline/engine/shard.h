@@ -1,6 +1,9 @@
-// One shard's part of a tick: its inbox, its cache, and what its folds ask for. The operators' Context. A shard is used by one thread
-// at a time; shards share nothing but what TickEnv shows them, which stands still while they fold.
+// One shard's part of a tick: its inbox, its cache, and what its folds ask for. The operators' Context. A shard is used
+// by one thread at a time; shards share nothing but what TickEnv shows them, which stands still while they fold.
 #pragma once
+
+#include <absl/container/btree_map.h>
+#include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
 #include <memory>
@@ -9,9 +12,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <absl/container/btree_map.h>
-#include <absl/container/flat_hash_map.h>
 
 #include "pipeline/decode/arena.h"
 #include "pipeline/engine/account.h"
@@ -59,10 +59,11 @@ class Shard final : public Context {
   void meet(const std::vector<std::unique_ptr<Shard>>* peers) { peers_ = peers; }
   void set_direct(bool direct) { direct_ = direct; }
 
-  std::vector<Work>& inbox() { return inbox_; }    // of the round to fold
-  std::vector<Work>& next() { return next_; }      // of the one after
-  std::vector<Work>& sent() { return sent_; }      // not yet brought to their shards
-  // Folds the inbox, key by key in order, and empties it. A failure is told by status(); what was folded then must not be committed.
+  std::vector<Work>& inbox() { return inbox_; }  // of the round to fold
+  std::vector<Work>& next() { return next_; }    // of the one after
+  std::vector<Work>& sent() { return sent_; }    // not yet brought to their shards
+  // Folds the inbox, key by key in order, and empties it. A failure is told by status(); what was folded then must not
+  // be committed.
   void fold_round();
   const Status& status() const { return status_; }
   void fail(Status status) { status_ = std::move(status); }

@@ -53,7 +53,8 @@ Status Timers::load(int64_t limit) {
   size_t rows = 0;
   Status broken;
   const Status status = store_.snapshot()->scan(
-      Family::kTimers, keys::timer_slot(horizon_), keys::timer_slot(end), [&](std::string_view bytes, std::string_view) {
+      Family::kTimers, keys::timer_slot(horizon_), keys::timer_slot(end),
+      [&](std::string_view bytes, std::string_view) {
         TimerKey key;
         if (!keys::parse_timer(bytes, key)) {
           broken = Status::error("a timer row of " + std::to_string(bytes.size()) + " bytes: the store is damaged");

@@ -1,12 +1,13 @@
-// Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, and the changes not yet committed.
+// Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, and the changes not yet
+// committed.
 #pragma once
+
+#include <absl/container/btree_map.h>
+#include <absl/container/btree_set.h>
 
 #include <cstdint>
 #include <functional>
 #include <vector>
-
-#include <absl/container/btree_map.h>
-#include <absl/container/btree_set.h>
 
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/store.h"

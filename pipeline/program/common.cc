@@ -1,10 +1,10 @@
-#include <csignal>
-#include <cstdlib>
-#include <iostream>
-
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
 
 #include "config/load.h"
 #include "operators/analysis.h"
@@ -74,7 +74,8 @@ void set_up_logging(const LoggingConfig& config) {
   const bool json = config.format == "json";
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<EscapedText>('*', json);
-  formatter->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","text":"%*"})" : "%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %*");
+  formatter->set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","text":"%*"})"
+                              : "%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %*");
   spdlog::set_formatter(std::move(formatter));
 }
 

@@ -11,7 +11,8 @@ int dump_folder(const std::string& data, const std::function<void(std::string_vi
   options.read_only = true;
   if (const Status status = open_rocks_store(data, options, store); !status.ok()) return failed(status.message);
   std::shared_ptr<const Published> published;
-  if (const Status status = read_published(*store, program_operators(), published); !status.ok()) return failed(status.message);
+  if (const Status status = read_published(*store, program_operators(), published); !status.ok())
+    return failed(status.message);
   std::vector<std::string> lines;
   if (const Status status = dump_lines(*published, lines); !status.ok()) return failed(status.message);
   for (const std::string& l : lines) line(l);

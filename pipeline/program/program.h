@@ -1,5 +1,5 @@
-// The subcommands that work on a data folder. Each add_… gives `app` its subcommand; a subcommand that was chosen runs while CLI11
-// parses and leaves its exit code in `exit_code`: 0, 1 failed, 2 bad usage.
+// The subcommands that work on a data folder. Each add_… gives `app` its subcommand; a subcommand that was chosen runs
+// while CLI11 parses and leaves its exit code in `exit_code`: 0, 1 failed, 2 bad usage.
 #pragma once
 
 #include <functional>
@@ -30,7 +30,8 @@ void set_up_logging(const LoggingConfig& config);
 // Prints "bellwether: TEXT" and gives 1.
 int failed(std::string_view text);
 
-// SIGTERM and SIGINT stop the engine (its run() drains and commits); a second one ends the process at once. One at a time.
+// SIGTERM and SIGINT stop the engine (its run() drains and commits); a second one ends the process at once. One at a
+// time.
 class StopOnSignal {
  public:
   explicit StopOnSignal(Engine& engine);

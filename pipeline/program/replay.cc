@@ -21,15 +21,18 @@ void print_account(const Engine& engine, double seconds, uint64_t consumed_befor
   const Account a = engine.published()->account();
   const EngineFigures figures = engine.figures();
   const auto events = static_cast<double>(a.consumed - consumed_before);
-  std::printf("consumed       %12llu\napplied        %12llu\nduplicate      %12llu\nlate           %12llu\ndead-lettered  %12llu\n",
-              static_cast<unsigned long long>(a.consumed), static_cast<unsigned long long>(a.applied),
-              static_cast<unsigned long long>(a.duplicate), static_cast<unsigned long long>(a.late),
-              static_cast<unsigned long long>(a.dead_lettered));
+  std::printf(
+      "consumed       %12llu\napplied        %12llu\nduplicate      %12llu\nlate           %12llu\ndead-lettered  "
+      "%12llu\n",
+      static_cast<unsigned long long>(a.consumed), static_cast<unsigned long long>(a.applied),
+      static_cast<unsigned long long>(a.duplicate), static_cast<unsigned long long>(a.late),
+      static_cast<unsigned long long>(a.dead_lettered));
   if (a.id_collisions > 0) std::printf("id collisions  %12llu\n", static_cast<unsigned long long>(a.id_collisions));
   std::printf("ticks          %12llu\n", static_cast<unsigned long long>(engine.published()->progress().ticks));
   std::printf("seconds        %12.2f\nevents/s       %12.0f\n", seconds, seconds > 0 ? events / seconds : 0.0);
   std::printf("commits        %12llu\nrows written   %12llu (%.2f an event)\nbytes written  %12llu (%.0f an event)\n",
-              static_cast<unsigned long long>(figures.commit.commits), static_cast<unsigned long long>(figures.commit.rows),
+              static_cast<unsigned long long>(figures.commit.commits),
+              static_cast<unsigned long long>(figures.commit.rows),
               events > 0 ? static_cast<double>(figures.commit.rows) / events : 0.0,
               static_cast<unsigned long long>(figures.commit.bytes),
               events > 0 ? static_cast<double>(figures.commit.bytes) / events : 0.0);
@@ -43,7 +46,8 @@ int replay(const ReplayOptions& options) {
   EngineOptions engine_options;
   engine_options.floors = false;
   if (!options.until.empty() && !parse_time(options.until, engine_options.file_append_us)) {
-    std::cerr << "bellwether: --until: given \"" << options.until << "\", allowed: a time such as 2024-05-01T00:00:00Z\n";
+    std::cerr << "bellwether: --until: given \"" << options.until
+              << "\", allowed: a time such as 2024-05-01T00:00:00Z\n";
     return 2;
   }
   std::unique_ptr<FileSource> files;
@@ -51,9 +55,12 @@ int replay(const ReplayOptions& options) {
   std::unique_ptr<Store> store;
   StoreOptions store_options;
   store_options.block_cache_mb = config.engine.block_cache_mb;
-  if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok()) return failed(status.message);
+  if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok())
+    return failed(status.message);
   std::unique_ptr<Engine> engine;
-  if (const Status status = Engine::open(config, program_operators(), *store, {{files.get(), false}}, engine_options, engine); !status.ok())
+  if (const Status status =
+          Engine::open(config, program_operators(), *store, {{files.get(), false}}, engine_options, engine);
+      !status.ok())
     return failed(status.message);
 
   const uint64_t consumed_before = engine->published()->account().consumed;

@@ -1,5 +1,5 @@
-// Law 1 and law 5 on the engine as a whole, with toy operators: the same logs give the same bytes whatever the shards, threads,
-// batches, commits and restarts.
+// Law 1 and law 5 on the engine as a whole, with toy operators: the same logs give the same bytes whatever the shards,
+// threads, batches, commits and restarts.
 #include <gtest/gtest.h>
 
 #include <random>
@@ -15,8 +15,9 @@ using namespace toys;
 constexpr int64_t kStart = 1'700'000'000'000'000;  // not at the beginning of a slot, hour or day
 
 std::string like(const std::string& id, int64_t time_us, int user, int post, int author) {
-  return R"({"id":")" + id + R"(","time":")" + time_text(time_us) + R"(","user":"u)" + std::to_string(user) + R"(","like":{"post":"p)" +
-         std::to_string(post) + R"(","author":"u)" + std::to_string(author) + R"(","kind":"LIKE_KIND_LIKE"}})";
+  return R"({"id":")" + id + R"(","time":")" + time_text(time_us) + R"(","user":"u)" + std::to_string(user) +
+         R"(","like":{"post":"p)" + std::to_string(post) + R"(","author":"u)" + std::to_string(author) +
+         R"(","kind":"LIKE_KIND_LIKE"}})";
 }
 
 struct Input {
@@ -77,11 +78,13 @@ struct Result2 {
   size_t leftovers_seen = 0;
 };
 
-void rows_of(const Store& store, Family family, std::string_view from, std::string_view to, std::vector<std::string>& out) {
+void rows_of(const Store& store, Family family, std::string_view from, std::string_view to,
+             std::vector<std::string>& out) {
   ASSERT_TRUE(store.snapshot()
                   ->scan(family, from, to,
                          [&](std::string_view key, std::string_view value) {
-                           out.push_back(std::to_string(static_cast<int>(family)) + ":" + std::string(key) + "=" + std::string(value));
+                           out.push_back(std::to_string(static_cast<int>(family)) + ":" + std::string(key) + "=" +
+                                         std::string(value));
                            return true;
                          })
                   .ok());
@@ -94,7 +97,8 @@ void read_outcome(const Store& store, Result2& out) {
   ASSERT_TRUE(read_control(store, control).ok());
   std::vector<std::string> floors;  // their numbers tell who ended first, which depends on the polls
   for (const auto& [number, row] : control.floors)
-    floors.push_back(row.partition.topic + " from " + std::to_string(row.from_offset) + " slot " + std::to_string(row.slot));
+    floors.push_back(row.partition.topic + " from " + std::to_string(row.from_offset) + " slot " +
+                     std::to_string(row.slot));
   std::sort(floors.begin(), floors.end());
   out.rows.insert(out.rows.end(), floors.begin(), floors.end());
   rows_of(store, Family::kMeta, keys::counter_begin(), keys::counter_end(), out.rows);
@@ -281,7 +285,8 @@ TEST(Engine, RefusesAnotherConfigurationAndKeepsVersions) {
   EXPECT_EQ(published->account().consumed, 2u);
 }
 
-// Live, with a clock in hand: idle floors let the others go on, quiet floors let time pass, and both are found again after a restart.
+// Live, with a clock in hand: idle floors let the others go on, quiet floors let time pass, and both are found again
+// after a restart.
 TEST(Engine, IdleAndQuietFloors) {
   auto store = make_memory_store();
   int64_t clock = kStart;

@@ -1,5 +1,5 @@
-// Small operators and a source for tests of the engine. Every fold mixes all it sees, in order, into a digest: two runs that
-// differ in anything an operator may see end with different states.
+// Small operators and a source for tests of the engine. Every fold mixes all it sees, in order, into a digest: two runs
+// that differ in anything an operator may see end with different states.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,8 @@ struct ToyState : State {
   std::vector<uint64_t> seen;
   void encode(std::string& out) const override {
     Writer w(out);
-    w.u8(1), w.fixed64(digest), w.varint(folds), w.varint(items), w.varint(timers), w.varint(order), w.varint(seen.size());
+    w.u8(1), w.fixed64(digest), w.varint(folds), w.varint(items), w.varint(timers), w.varint(order),
+        w.varint(seen.size());
     for (const uint64_t s : seen) w.fixed64(s);
   }
   bool decode(std::string_view bytes) {
@@ -58,7 +59,8 @@ class Toy : public OperatorOf<ToyState> {
       state.digest = mix(state.digest, static_cast<uint64_t>(item.kind));
       state.digest = mix(state.digest, static_cast<uint64_t>(item.time_us));
       state.digest = mix(state.digest, item.id_hash);
-      state.digest = mix(state.digest, static_cast<uint64_t>(item.sender) << 8 | static_cast<uint64_t>(item.sender_key.kind));
+      state.digest =
+          mix(state.digest, static_cast<uint64_t>(item.sender) << 8 | static_cast<uint64_t>(item.sender_key.kind));
       state.digest = mix(state.digest, item.sender_key.hash);
       state.digest = mix(state.digest, item.sequence);
       state.digest = mix(state.digest, item.payload);
@@ -74,7 +76,8 @@ class Toy : public OperatorOf<ToyState> {
   bool hourly_;
 };
 
-// Home of users: duplicates by id, messages to post and author, timers near and far, ledger rows, lists, counters, out records.
+// Home of users: duplicates by id, messages to post and author, timers near and far, ledger rows, lists, counters, out
+// records.
 class ToyPeople final : public Toy {
  public:
   ToyPeople() : Toy(OperatorId::kPeople, KeyKind::kUser) {}
@@ -103,7 +106,9 @@ class ToyPeople final : public Toy {
     context.write_block(day_of(item.time_us), number, std::to_string(state.digest));
     if (number > 1) state.digest = mix(state.digest, context.read_block(day_of(item.time_us), number - 1));
     // Rarely a long chain: more hops than a tick has rounds.
-    if (item.id_hash % 50 == 0) context.send(OperatorId::kPosts, {KeyKind::kPost, item.id_hash}, item.time_us, item.id_hash, std::string(40, 'x'));
+    if (item.id_hash % 50 == 0)
+      context.send(OperatorId::kPosts, {KeyKind::kPost, item.id_hash}, item.time_us, item.id_hash,
+                   std::string(40, 'x'));
   }
 };
 
@@ -114,7 +119,8 @@ class ToyPosts final : public Toy {
     if (item.kind == Item::Kind::kFact) context.outcome(Outcome::kApplied);
     if (item.kind != Item::Kind::kMessage || item.payload[0] != 'x') return;
     if (item.payload.size() > 1)
-      context.send(OperatorId::kPosts, {KeyKind::kPost, mix(key.hash, 1)}, item.time_us, item.id_hash, item.payload.substr(1));
+      context.send(OperatorId::kPosts, {KeyKind::kPost, mix(key.hash, 1)}, item.time_us, item.id_hash,
+                   item.payload.substr(1));
   }
 };
 
@@ -130,7 +136,8 @@ class ToyScores final : public Toy {
     if (state.order != 0) context.index(IndexId::kProfileBoards, 0, state.order, false);
     ++state.order;
     context.index(IndexId::kProfileBoards, 0, state.order, true);
-    if (state.order % 10 == 0) context.send(OperatorId::kRings, kEngineCommunityKey, item.time_us, item.id_hash, std::to_string(key.hash));
+    if (state.order % 10 == 0)
+      context.send(OperatorId::kRings, kEngineCommunityKey, item.time_us, item.id_hash, std::to_string(key.hash));
   }
 };
 
@@ -142,7 +149,9 @@ class ToyCommunity final : public Toy {
     ++cutoffs.version;
     cutoffs.cell[2] = static_cast<uint32_t>(state.items * 7 % 23);
     cutoffs.cell[3] = static_cast<uint32_t>(state.items * 3 % 11);
-    context.counters(kCounterCells, [&](uint32_t n, int64_t v) { state.digest = mix(mix(state.digest, n), static_cast<uint64_t>(v)); });
+    context.counters(kCounterCells, [&](uint32_t n, int64_t v) {
+      state.digest = mix(mix(state.digest, n), static_cast<uint64_t>(v));
+    });
     context.broadcast(cutoffs);
   }
 };
@@ -170,8 +179,9 @@ inline const OperatorSet& toy_operators() {
   static const ToyCommunity community;
   static const ToyRings rings;
   static const std::array<const Operator*, 5> all = {&people, &posts, &scores, &community, &rings};
-  static const OperatorSet set(all, {OperatorId::kNone, OperatorId::kPeople, OperatorId::kPosts, OperatorId::kPosts, OperatorId::kPosts,
-                                     OperatorId::kPosts, OperatorId::kNone},
+  static const OperatorSet set(all,
+                               {OperatorId::kNone, OperatorId::kPeople, OperatorId::kPosts, OperatorId::kPosts,
+                                OperatorId::kPosts, OperatorId::kPosts, OperatorId::kNone},
                                toy_analysis);
   return set;
 }
