@@ -145,7 +145,13 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   committed_at_ = now_us();
   published_ =
       std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_, runner_->version(), 0);
-  return {};
+  outbox_erased_ = progress_.outbox_next - 1;
+  status = published_->scan_outbox(0, [&](uint64_t number, uint8_t, const ChangeId&, std::string_view) {
+    outbox_erased_ = number - 1;
+    return false;
+  });
+  outbox_delivered_ = outbox_erased_;
+  return status;
 }
 
 void Engine::ingest_loop() {
@@ -286,7 +292,8 @@ Status Engine::after_tick(bool idle) {
     figures_.cache = runner_->figures();
     figures_.dirty_bytes = dirty;
     figures_.ticks = progress_.ticks;
-    figures_.outbox_pending = progress_.outbox_next - 1 - outbox_erased_;
+    // What was delivered since the last commit is still stored, but waits for nobody.
+    figures_.outbox_pending = progress_.outbox_next - 1 - std::max(outbox_erased_, outbox_delivered_.load());
   }
   if (!anything_) return {};
   if (!asked && dirty < commit_bytes_ && now - committed_at_ < due_ms * 1000) return {};

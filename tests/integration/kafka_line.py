@@ -99,12 +99,12 @@ class KafkaLine(unittest.TestCase):
         cls.broker = Broker("line-broker").start()
         cls.broker.create(topics(PREFIX), PARTITIONS, **{"message.timestamp.type": "LogAppendTime"})
         cls.broker.create([f"bellwether.{name}" for name in OUTPUTS])
-        cls.serve = Serve(WORK / "line-data", {"kafka.brokers": cls.broker.address, "kafka.refresh_s": 1, "engine.idle_ms": 8000})
+        cls.serve = Serve(folder("line-data"), {"kafka.brokers": cls.broker.address, "kafka.refresh_s": 1, "engine.idle_ms": 2500})
 
     @classmethod
     def tearDownClass(cls):
         cls.serve.end()
-        cls.broker.stop()
+        cls.broker.wipe()
 
     def test_line(self):
         serve, broker = self.serve, self.broker
@@ -126,9 +126,8 @@ class KafkaLine(unittest.TestCase):
         serve.start()
         watcher = Watcher(serve)
         watcher.start()
-        time.sleep(4)
-        before = serve.status().account.consumed
-        self.assertGreater(before, 0)
+        time.sleep(2)
+        before = wait_for("the first records to be counted", lambda: serve.status().account.consumed, 30)
         serve.stop()
         serve.start()
         self.assertGreaterEqual(serve.status().account.consumed, before)
@@ -140,13 +139,14 @@ class KafkaLine(unittest.TestCase):
         # The broker goes away: said once, nothing lost, answers go on.
         before = serve.status().account
         broker.stop()
-        wait_for(lambda: f"the broker's absence is not said:\n{serve.log()[-2000:]}", lambda: serve.said("no broker|broker.*(away|down|not)"), 30)
+        wait_for(lambda: f"the broker's absence is not said:\n{serve.log()[-2000:]}", lambda: serve.said("no broker answers"), 30)
         time.sleep(6)
         away = serve.status().account
         self.assertEqual(away.consumed, away.applied + away.duplicate + away.late + away.dead_lettered)
         self.assertGreaterEqual(away.consumed, before.consumed)
-        complaints = [line for line in serve.log().splitlines() if "warn" in line.lower() or "error" in line.lower()]
-        self.assertLessEqual(len(complaints), 6, "\n".join(complaints))
+        # Once each by what reads, what writes events and what writes out records.
+        self.assertLessEqual(serve.said("no broker answers"), 3, serve.log()[-2000:])
+        self.assertEqual(serve.said("assert|abort"), 0)
         broker.start()
 
         for feeder in feeders:

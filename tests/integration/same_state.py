@@ -25,7 +25,7 @@ class SameState(unittest.TestCase):
     @classmethod
     def tearDownClass(cls):
         if cls.broker:
-            cls.broker.stop()
+            cls.broker.wipe()
 
     def same(self, data, name):
         self.assertEqual("", difference(self.expected, dump(data)), name)

@@ -86,6 +86,8 @@ TEST_F(RingsOpTest, AsksOnceForTheBlockTestWhenEnoughIsNew) {
   EXPECT_EQ(world.context.analyses.size(), 1U);  // one at a time
   find({});
   hour();
+  EXPECT_EQ(world.context.analyses.size(), 1U);  // so few new users wait until a day has passed since the last look
+  for (int i = 0; i < 24; ++i) hour();
   EXPECT_EQ(world.context.analyses.size(), 2U);
 }
 

@@ -137,6 +137,7 @@ class Serve:
 
     def __init__(self, data, options=None, arguments=(), env=None):
         self.data, self.log_path = pathlib.Path(data), pathlib.Path(data).parent / (pathlib.Path(data).name + ".log")
+        self.log_path.unlink(missing_ok=True)
         self.port, self.metrics_port = free_port(), free_port()
         self.settings = {"engine.data_dir": data, "service.listen": f"127.0.0.1:{self.port}", "service.drain_s": 1,
                          "metrics.listen": f"127.0.0.1:{self.metrics_port}", **(options or {})}
@@ -263,6 +264,9 @@ class Broker:
 
     def stop(self):
         self._script("stop")
+
+    def wipe(self):
+        self._script("wipe")
 
     def admin(self):
         return confluent_kafka.admin.AdminClient({"bootstrap.servers": self.address, "log_level": 0})
