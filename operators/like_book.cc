@@ -19,6 +19,7 @@ bool OpenDiscount::covers(const LikeEntry& e) const {
 
 void LikeBook::build_index() {
   by_target_.clear(), by_author_.clear(), by_id_.clear();
+  forgotten_ = 0;
   indexed_ = entries_.size() > kIndexAbove;
   if (!indexed_) return;
   for (size_t i = 0; i < entries_.size(); ++i) index(i);
@@ -26,9 +27,10 @@ void LikeBook::build_index() {
 
 void LikeBook::index(size_t i) {
   const LikeEntry& e = entries_[i];
-  by_target_[target_of(e)].push_back(static_cast<uint32_t>(i));
-  by_author_[e.author].push_back(static_cast<uint32_t>(i));
-  by_id_[e.id_hash] = static_cast<uint32_t>(i);
+  const auto number = static_cast<uint32_t>(forgotten_ + i);
+  by_target_[target_of(e)].push_back(number);
+  by_author_[e.author].push_back(number);
+  by_id_[e.id_hash] = number;
 }
 
 ptrdiff_t LikeBook::standing(uint64_t target, LikeKind kind) const {
@@ -36,8 +38,8 @@ ptrdiff_t LikeBook::standing(uint64_t target, LikeKind kind) const {
   if (indexed_) {
     const auto it = by_target_.find(target);
     if (it == by_target_.end()) return -1;
-    for (size_t k = it->second.size(); k-- > 0;)
-      if (matches(entries_[it->second[k]])) return it->second[k];
+    for (size_t k = it->second.size(); k-- > 0 && held(it->second[k]);)
+      if (matches(entries_[place(it->second[k])])) return static_cast<ptrdiff_t>(place(it->second[k]));
     return -1;
   }
   for (size_t i = entries_.size(); i-- > 0;)
@@ -52,8 +54,8 @@ ptrdiff_t LikeBook::undo_ahead(uint64_t target, LikeKind kind, int64_t like_time
   if (indexed_) {
     const auto it = by_target_.find(target);
     if (it == by_target_.end()) return -1;
-    for (uint32_t i : it->second)
-      if (matches(entries_[i])) return i;
+    for (uint32_t n : it->second)
+      if (held(n) && matches(entries_[place(n)])) return static_cast<ptrdiff_t>(place(n));
     return -1;
   }
   for (size_t i = 0; i < entries_.size(); ++i)
@@ -64,7 +66,7 @@ ptrdiff_t LikeBook::undo_ahead(uint64_t target, LikeKind kind, int64_t like_time
 bool LikeBook::has_id(uint64_t id_hash, int64_t since_slot) const {
   if (indexed_) {
     const auto it = by_id_.find(id_hash);
-    return it != by_id_.end() && entries_[it->second].slot >= since_slot;
+    return it != by_id_.end() && held(it->second) && entries_[place(it->second)].slot >= since_slot;
   }
   for (size_t i = entries_.size(); i-- > 0 && entries_[i].slot >= since_slot;)
     if (entries_[i].id_hash == id_hash) return true;
@@ -92,8 +94,8 @@ void LikeBook::link(size_t i, bool fresh) {
     if (indexed_) {
       const auto it = by_target_.find(target);
       if (it == by_target_.end()) return nullptr;
-      for (size_t k = it->second.size(); k-- > 0;)
-        if (it->second[k] < i && matches(entries_[it->second[k]])) return &entries_[it->second[k]];
+      for (size_t k = it->second.size(); k-- > 0 && held(it->second[k]);)
+        if (place(it->second[k]) < i && matches(entries_[place(it->second[k])])) return &entries_[place(it->second[k])];
       return nullptr;
     }
     for (size_t j = i; j-- > 0;)
@@ -116,7 +118,7 @@ void LikeBook::link(size_t i, bool fresh) {
 
 void LikeBook::append(LikeEntry entry) {
   entry.born = entry.undone = entry.used = false;
-  if (counts_for_pair(entry) && day_of(entry.time_us) > expired_day_) oldest_day_ = std::min(oldest_day_, day_of(entry.time_us));
+  if (day_of(entry.time_us) > expired_day_) oldest_day_ = std::min(oldest_day_, day_of(entry.time_us));
   entries_.push_back(entry);
   link(entries_.size() - 1, true);
   if (indexed_) index(entries_.size() - 1);
@@ -161,8 +163,8 @@ LikeWorth LikeBook::worth(size_t i, uint64_t without) const {
   };
   if (indexed_) {
     if (const auto it = by_author_.find(e.author); it != by_author_.end())
-      for (uint32_t j : it->second)
-        if (j < i) look(entries_[j]);
+      for (uint32_t n : it->second)
+        if (held(n) && place(n) < i) look(entries_[place(n)]);
   } else {
     for (size_t j = 0; j < i; ++j) look(entries_[j]);
   }
@@ -176,7 +178,7 @@ bool LikeBook::likes_author(uint64_t author, uint64_t without) const {
   };
   if (indexed_) {
     const auto it = by_author_.find(author);
-    return it != by_author_.end() && std::any_of(it->second.begin(), it->second.end(), [&](uint32_t i) { return holds(entries_[i]); });
+    return it != by_author_.end() && std::any_of(it->second.rbegin(), it->second.rend(), [&](uint32_t n) { return held(n) && holds(entries_[place(n)]); });
   }
   return std::any_of(entries_.begin(), entries_.end(), holds);
 }
@@ -184,7 +186,9 @@ bool LikeBook::likes_author(uint64_t author, uint64_t without) const {
 std::vector<size_t> LikeBook::pair(uint64_t author) const {
   std::vector<size_t> found;
   if (indexed_) {
-    if (const auto it = by_author_.find(author); it != by_author_.end()) found.assign(it->second.begin(), it->second.end());
+    if (const auto it = by_author_.find(author); it != by_author_.end())
+      for (uint32_t n : it->second)
+        if (held(n)) found.push_back(place(n));
     return found;
   }
   for (size_t i = 0; i < entries_.size(); ++i)
@@ -193,9 +197,11 @@ std::vector<size_t> LikeBook::pair(uint64_t author) const {
 }
 
 int64_t LikeBook::oldest_unexpired_day() const {
+  if (oldest_known_) return oldest_day_;
   int64_t oldest = INT64_MAX;
   for (const LikeEntry& e : entries_)
     if (day_of(e.time_us) > expired_day_) oldest = std::min(oldest, day_of(e.time_us));
+  oldest_day_ = oldest, oldest_known_ = true;
   oldest_day_ = oldest, oldest_known_ = true;
   return oldest;
 }
@@ -206,7 +212,7 @@ std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self
   while (expired_day_ < day) {
     const int64_t next = oldest_unexpired_day();
     if (next > day) {
-      expired_day_ = day, oldest_known_ = false;
+      expired_day_ = day;
       break;
     }
     std::vector<std::pair<uint64_t, size_t>> leaving;
@@ -240,7 +246,9 @@ void LikeBook::forget(int64_t day) {
   entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(drop));
   blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<ptrdiff_t>(blocks));
   sealed_ = sealed_ > drop ? sealed_ - drop : 0;
-  build_index();  // links stay as they are: they were made when both ends were there
+  forgotten_ += drop, oldest_known_ = false;
+  // Links stay as they are: they were made when both ends were there.
+  if (forgotten_ > entries_.size()) build_index();
 }
 
 bool LikeBook::seal(int64_t filling_day, Block& block, std::string& bytes) {

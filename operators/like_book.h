@@ -116,6 +116,10 @@ class LikeBook {
   bool loaded_ = true;
   // Built once the book is larger than a scan is cheap.
   bool indexed_ = false;
+  // Entries are numbered from the last building on, so that forgetting the oldest leaves the maps as they are.
+  bool held(uint32_t number) const { return number >= forgotten_; }
+  size_t place(uint32_t number) const { return number - forgotten_; }
+  size_t forgotten_ = 0;
   absl::flat_hash_map<uint64_t, std::vector<uint32_t>> by_target_, by_author_;
   absl::flat_hash_map<uint64_t, uint32_t> by_id_;
 };

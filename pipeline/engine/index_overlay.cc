@@ -1,5 +1,7 @@
 #include "pipeline/engine/index_overlay.h"
 
+#include <algorithm>
+
 namespace bellwether {
 
 void IndexOverlay::set(const IndexKey& key, bool present) {
@@ -7,14 +9,21 @@ void IndexOverlay::set(const IndexKey& key, bool present) {
   if (!fresh && it->second != present) changes_.erase(it);  // the two undo each other
 }
 
+std::vector<std::pair<IndexKey, bool>> IndexOverlay::sorted(const IndexKey& from, uint64_t last_order, bool all) const {
+  std::vector<std::pair<IndexKey, bool>> found;
+  for (const auto& [key, present] : changes_)
+    if (all || (key.index == from.index && key.order <= last_order && !(key < from))) found.emplace_back(key, present);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const {
   if (Status status = settle_(); !status.ok()) return status;
-  auto change = changes_.lower_bound(from);
-  const auto in_range = [&](const IndexKey& k) { return k.index == from.index && k.order <= last_order; };
+  const auto changes = sorted(from, last_order, false);
+  auto change = changes.begin();
   // Changes that stand before `until` (null: all of the range) go out first.
   const auto drain = [&](const IndexKey* until) {
-    for (; change != changes_.end() && in_range(change->first) && (until == nullptr || change->first < *until);
-         ++change) {
+    for (; change != changes.end() && (until == nullptr || change->first < *until); ++change) {
       if (out.size() >= limit) return;
       if (change->second) out.push_back(change->first);
     }
@@ -31,7 +40,7 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
         }
         drain(&key);
         if (out.size() >= limit) return false;
-        if (change != changes_.end() && change->first == key) {
+        if (change != changes.end() && change->first == key) {
           if (change->second) out.push_back(key);
           ++change;
         } else {
@@ -46,7 +55,7 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
 }
 
 void IndexOverlay::write(WriteSet& set) {
-  for (const auto& [key, present] : changes_) {
+  for (const auto& [key, present] : sorted({}, 0, true)) {
     if (present) {
       set.put(Family::kViews, keys::index(key), {});
     } else {

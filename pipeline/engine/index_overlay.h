@@ -2,7 +2,7 @@
 // is.
 #pragma once
 
-#include <absl/container/btree_map.h>
+#include <absl/container/flat_hash_map.h>
 
 #include <functional>
 #include <vector>
@@ -26,7 +26,11 @@ class IndexOverlay {
  private:
   const Store& store_;
   std::function<Status()> settle_;
-  absl::btree_map<IndexKey, bool> changes_;
+  struct Hash {
+    size_t operator()(const IndexKey& k) const { return (k.key.hash ^ k.order * 0x9E3779B97F4A7C15U) + k.index * 0xC2B2AE3D27D4EB4FU; }
+  };
+  std::vector<std::pair<IndexKey, bool>> sorted(const IndexKey& from, uint64_t last_order, bool all) const;
+  absl::flat_hash_map<IndexKey, bool, Hash> changes_;  // many a tick; in order only at a commit, or for a walk
 };
 
 }  // namespace bellwether

@@ -5,6 +5,7 @@ of every kind are sent.
 """
 
 import collections
+import datetime
 import json
 import threading
 import time
@@ -108,7 +109,7 @@ class KafkaLine(unittest.TestCase):
 
     def test_line(self):
         serve, broker = self.serve, self.broker
-        events, labels = simulate("line", "--users", 600, "--days", 30, "--seed", 11, "--ring", "20x10:0.9:burst")
+        events, labels = simulate("line", "--users", 2000, "--days", 6, "--seed", 11, "--ring", "20x10:0.9:burst")
         lines = read_events(events)
         # Likes come live, at four speeds; what else happened is on the topics already.
         fast = [line for line in lines if topic_of(line) != f"{PREFIX}.likes"]
@@ -161,14 +162,15 @@ class KafkaLine(unittest.TestCase):
         self.assertEqual({p.lag_records for p in status.partitions}, {0})
 
         self.check_answers(lines)
-        self.check_new_partition(len(lines))
+        self.check_new_partition(lines)
         self.check_dead_letters()
         tiers = self.check_out_topics()
         self.check_watch(watcher, tiers)
         self.check_verdict()
         serve.stop()
+        # The ring was found live; the verdict has dismissed its flag since.
         found = run_json("evaluate", "--data", serve.data, "--labels", labels, "--output", "json")
-        self.assertIn("rings", found)
+        self.assertEqual(found["dismissed_flags"], 1, found)
 
     def check_answers(self, lines):
         """ctl and a client of another library agree with each other and with a replay of the same events."""
@@ -192,14 +194,16 @@ class KafkaLine(unittest.TestCase):
             self.assertEqual(sum(c.contribution_micros for c in answer.contributions), answer.score.score_micros)
             self.assertEqual(answer.score.score_micros, entry.score_micros)
 
-    def check_new_partition(self, consumed):
+    def check_new_partition(self, lines):
         """A partition that is added while serve runs is read from its beginning."""
         self.broker.grow(f"{PREFIX}.posts", PARTITIONS + 1)
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1))
+        # Early on the day after the last: much later, and all scores and flags would be gone.
+        last = datetime.datetime.fromisoformat(json.loads(lines[-1])["time"].replace("Z", "+00:00")).date()
+        when = f"{last + datetime.timedelta(days=1)}T00:10:00Z"
         event = {"id": "added-1", "time": when, "user": "newcomer", "post": {"post": "added-post", "kind": "POST_KIND_IDEA", "action": "POST_ACTION_PUBLISHED"}}
         wait_for("the new partition on the broker", lambda: len(self.broker.admin().list_topics(f"{PREFIX}.posts").topics[f"{PREFIX}.posts"].partitions) > PARTITIONS)
         kcat_line(self.broker, f"{PREFIX}.posts", json.dumps(event).encode(), partition=PARTITIONS)
-        status = self.serve.wait_consumed(consumed + 1)
+        status = self.serve.wait_consumed(len(lines) + 1)
         self.assertIn((f"{PREFIX}.posts", PARTITIONS), [(p.topic, p.partition) for p in status.partitions])
         user = self.serve.key_users().GetUser(key_users_pb2.GetUserRequest(user="newcomer"), timeout=10).user
         self.assertEqual(user.overall.score_micros, 1_000_000)  # an idea posted: 1 point
@@ -281,7 +285,11 @@ class KafkaLine(unittest.TestCase):
         flag = self.serve.flags().GetFlag(flags_pb2.GetFlagRequest(flag=flags[0].id), timeout=10).flag
         losers = [b for b in flag.beneficiaries if any(loss.taken_micros for loss in b.losses)]
         self.assertTrue(losers and flag.evidence and flag.summary)
-        decided = self.serve.ctl("decide", flag.id, "dismissed", "--reason", "end-to-end test")
+        def standing(user):
+            answer = self.serve.key_users().GetUser(key_users_pb2.GetUserRequest(user=user), timeout=10).user
+            return [c.score_micros for c in answer.capabilities]
+        before = {b.user: standing(b.user) for b in losers}
+        decided = self.serve.ctl("decide", flag.id, "dismiss", "--reason", "end-to-end test")
         position = decided["position"]
         self.assertEqual(position["topic"], f"{PREFIX}.judgements")
 
@@ -291,7 +299,11 @@ class KafkaLine(unittest.TestCase):
         now = wait_for("the verdict to be folded", dismissed, 30)
         self.assertEqual([d.reason for d in now.history], ["end-to-end test"])
         self.assertFalse(any(loss.taken_micros for b in now.beneficiaries for loss in b.losses))
-        self.assertEqual(run("ctl", "decide", "no-such-flag", "dismissed", "--address", self.serve.address, expect=1).code, 1)
+        for b in losers:
+            for loss in b.losses:
+                before[b.user][loss.capability - 1] += loss.taken_micros
+            self.assertEqual(standing(b.user), before[b.user])
+        self.assertEqual(run("ctl", "decide", "no-such-flag", "dismiss", "--address", self.serve.address, expect=1).code, 1)
 
 
 if __name__ == "__main__":

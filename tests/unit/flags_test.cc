@@ -157,7 +157,7 @@ TEST_F(FlagsTest, DismissalReachesBeneficiariesAfterItHasSettled) {
   decide(Decision::kDismissed);
   const auto all = told(before);
   ASSERT_EQ(all.size(), 4U);
-  EXPECT_EQ(all[3].place - all[2].place, 4);
+  EXPECT_EQ(all[3].place - all[2].place, static_cast<decltype(all[3].place - all[2].place)>(kSettleRounds));
   EXPECT_EQ(changes().back().what, FlagChange::What::kDecided);
   EXPECT_EQ(changes().back().decision, Decision::kDismissed);
   EXPECT_EQ(changes().back().status, FlagStatus::kDismissed);
