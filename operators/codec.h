@@ -1,5 +1,5 @@
-// How states and messages become bytes: little-endian fixed words where hashes stand, LEB128 varints elsewhere, zigzag for signed.
-// No tag, no name: a version byte at the front of every state says how to read the rest.
+// How states and messages become bytes: little-endian fixed words where hashes stand, LEB128 varints elsewhere, zigzag
+// for signed. No tag, no name: a version byte at the front of every state says how to read the rest.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,10 @@ class Writer {
   explicit Writer(std::string& out) : out_(out) {}
   void u8(uint8_t v) { out_.push_back(static_cast<char>(v)); }
   void fixed64(uint64_t v) { out_.append(reinterpret_cast<const char*>(&v), sizeof v); }
-  void fixed128(uint128 v) { fixed64(static_cast<uint64_t>(v)); fixed64(static_cast<uint64_t>(v >> 64)); }
+  void fixed128(uint128 v) {
+    fixed64(static_cast<uint64_t>(v));
+    fixed64(static_cast<uint64_t>(v >> 64));
+  }
   void varint(uint64_t v) {
     while (v >= 0x80) u8(static_cast<uint8_t>(v) | 0x80), v >>= 7;
     u8(static_cast<uint8_t>(v));

@@ -1,4 +1,5 @@
-// From what happened to a like, or to anything that earns, to the points it brings: rule, halving, authenticity (FRAMEWORK.md, A).
+// From what happened to a like, or to anything that earns, to the points it brings: rule, halving, authenticity
+// (FRAMEWORK.md, A).
 #pragma once
 
 #include "operators/messages.h"
@@ -15,7 +16,8 @@ int64_t authentic_points(const CommunityConfig& rules, RuleId rule, const LikeWo
 // Sends the author the credit of a like that changed; nothing where nothing changed in any world.
 void send_like_credit(const LikeChange& change, PostKind post_kind, Context& context);
 
-// Sends `user` the points of a rule, `times` over (a bug's severity), or takes them back (sign -1, on the first event's day and rules).
+// Sends `user` the points of a rule, `times` over (a bug's severity), or takes them back (sign -1, on the first event's
+// day and rules).
 struct Earned {
   Ref user;
   RuleId rule = RuleId::kNone;

@@ -14,7 +14,8 @@ namespace {
   std::abort();
 }
 
-// A natural number of up to 16,384 bits, little-endian words of 32 bits: enough to raise 21-bit numbers to the 365th power.
+// A natural number of up to 16,384 bits, little-endian words of 32 bits: enough to raise 21-bit numbers to the 365th
+// power.
 class Big {
  public:
   explicit Big(uint64_t v) {
@@ -40,7 +41,8 @@ class Big {
   std::vector<uint32_t> words_;
 };
 
-// round(2^(20 + j/h)): the x with (x - 1/2)^h <= 2^(20h + j) < (x + 1/2)^h, found by bisection over (2x + 1)^h < 2^(21h + j).
+// round(2^(20 + j/h)): the x with (x - 1/2)^h <= 2^(20h + j) < (x + 1/2)^h, found by bisection over (2x + 1)^h < 2^(21h
+// + j).
 uint32_t rounded_power(uint32_t j, uint32_t h) {
   Big target(1);
   target.shift_left(21 * h + j);
@@ -49,8 +51,10 @@ uint32_t rounded_power(uint32_t j, uint32_t h) {
     const uint32_t middle = low + (high - low) / 2;
     Big power(1);
     for (uint32_t i = 0; i < h; ++i) power.multiply(2 * middle + 1);
-    if (target.less(power)) high = middle;
-    else low = middle + 1;
+    if (target.less(power))
+      high = middle;
+    else
+      low = middle + 1;
   }
   return low;
 }
@@ -74,9 +78,10 @@ uint32_t cell_of(uint128 sum, int64_t base) {
   if (sum == 0) return 0;
   const auto high = static_cast<uint64_t>(sum >> 64);
   const int exponent = high != 0 ? 127 - std::countl_zero(high) : 63 - std::countl_zero(static_cast<uint64_t>(sum));
-  // The fraction of log2: by squaring a 62-bit mantissa three times, one bit of the fraction each. Truncation loses less than one
-  // part in 2^60 a step; what matters is that everybody computes the same.
-  uint64_t m = exponent >= 62 ? static_cast<uint64_t>(sum >> (exponent - 62)) : static_cast<uint64_t>(sum << (62 - exponent));
+  // The fraction of log2: by squaring a 62-bit mantissa three times, one bit of the fraction each. Truncation loses
+  // less than one part in 2^60 a step; what matters is that everybody computes the same.
+  uint64_t m =
+      exponent >= 62 ? static_cast<uint64_t>(sum >> (exponent - 62)) : static_cast<uint64_t>(sum << (62 - exponent));
   uint32_t fraction = 0;
   static_assert(kCellsPerDoubling == 8, "three squarings give eighths");
   for (int bit = 0; bit < 3; ++bit) {

@@ -1,5 +1,6 @@
 // Decay without a midnight, exact (DESIGN.md, "Scores, caps, tiers"). A day d weighs c[d mod H] * 2^floor(d/H), with
-// c[j] = round(2^(20 + j/H)) and H the half-life in days: an event's weight never changes, a score is divided by today's weight.
+// c[j] = round(2^(20 + j/H)) and H the half-life in days: an event's weight never changes, a score is divided by
+// today's weight.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +29,8 @@ class Decay {
   std::vector<uint32_t> mantissa_;
 };
 
-// Index cells: kCellsPerDoubling to a factor of two of S, so that order by cell is order by score, roughly. 0 for S = 0.
-// cell(S, base) = floor(kCellsPerDoubling * log2 S) + kCellsPerDoubling * base + kCellOffset, exact.
+// Index cells: kCellsPerDoubling to a factor of two of S, so that order by cell is order by score, roughly. 0 for S =
+// 0. cell(S, base) = floor(kCellsPerDoubling * log2 S) + kCellsPerDoubling * base + kCellOffset, exact.
 constexpr uint32_t kCellsPerDoubling = 8;
 constexpr int64_t kCellOffset = 1 << 20;  // keeps cells of any day from year -10,000 on positive
 uint32_t cell_of(uint128 sum, int64_t base);

@@ -1,6 +1,6 @@
-// A fact: one decoded, valid event as the operators see it. Plain data; every view points into memory that lives as long as the
-// tick does. The enums repeat those of schemas/bellwether/v1/event.proto value by value (pipeline/decode asserts it), so that
-// operators know nothing of protobuf.
+// A fact: one decoded, valid event as the operators see it. Plain data; every view points into memory that lives as
+// long as the tick does. The enums repeat those of schemas/bellwether/v1/event.proto value by value (pipeline/decode
+// asserts it), so that operators know nothing of protobuf.
 #pragma once
 
 #include <array>
@@ -15,10 +15,30 @@ namespace bellwether {
 
 enum class PostKind : uint8_t { kUnspecified, kQuestion, kAnswer, kComment, kIdea, kReview, kArticle };
 enum class PostAction : uint8_t {
-  kUnspecified, kPublished, kEdited, kRemoved, kAccepted, kFeatured, kPlanned, kAnswered, kAdopted, kDeclined, kReverted, kUnaccepted
+  kUnspecified,
+  kPublished,
+  kEdited,
+  kRemoved,
+  kAccepted,
+  kFeatured,
+  kPlanned,
+  kAnswered,
+  kAdopted,
+  kDeclined,
+  kReverted,
+  kUnaccepted
 };
 enum class LikeKind : uint8_t { kUnspecified, kLike, kShare, kFollow, kDislike, kView };
-enum class ReferralStage : uint8_t { kUnspecified, kIntended, kInvited, kJoined, kActivated, kConverted, kProfitable, kAsked };
+enum class ReferralStage : uint8_t {
+  kUnspecified,
+  kIntended,
+  kInvited,
+  kJoined,
+  kActivated,
+  kConverted,
+  kProfitable,
+  kAsked
+};
 enum class BetaTestKind : uint8_t { kUnspecified, kEnrolled, kSession, kBug, kSuggestion };
 enum class BetaTestStatus : uint8_t { kUnspecified, kSubmitted, kConfirmed, kFixed, kAdopted, kRejected };
 enum class Prompt : uint8_t { kUnspecified, kPrompted, kUnprompted };
@@ -74,13 +94,44 @@ struct BetaTestFact {
   Ref tester;  // absent where `user` filed it
 };
 // Times in facts are microseconds since 1970-01-01T00:00:00Z; 0 in `expires` is never.
-struct RatingFact { Ref subject; Capability capability; uint32_t points; int64_t expires_us; };
-struct HoldFact { Ref subject; Tier tier; int64_t expires_us; std::string_view reason; bool release; };
-struct LabelFact { Ref subject; bool key_user; uint32_t willingness, subjective_norm, fit; };
-struct VerdictFact { Ref flag; Decision decision; std::string_view reason; };  // KeyKind::kFlag
-struct LinkFact { Ref user, same_as; bool unlink; std::string_view evidence; };
-struct ErasureFact { Ref subject; };
-struct IncentiveFact { Ref subject; IncentiveKind kind; int64_t amount_micros; std::string_view reason; Ref reverses; };
+struct RatingFact {
+  Ref subject;
+  Capability capability;
+  uint32_t points;
+  int64_t expires_us;
+};
+struct HoldFact {
+  Ref subject;
+  Tier tier;
+  int64_t expires_us;
+  std::string_view reason;
+  bool release;
+};
+struct LabelFact {
+  Ref subject;
+  bool key_user;
+  uint32_t willingness, subjective_norm, fit;
+};
+struct VerdictFact {
+  Ref flag;
+  Decision decision;
+  std::string_view reason;
+};  // KeyKind::kFlag
+struct LinkFact {
+  Ref user, same_as;
+  bool unlink;
+  std::string_view evidence;
+};
+struct ErasureFact {
+  Ref subject;
+};
+struct IncentiveFact {
+  Ref subject;
+  IncentiveKind kind;
+  int64_t amount_micros;
+  std::string_view reason;
+  Ref reverses;
+};
 struct AccountFact {
   AccountAction action = AccountAction::kUnspecified;
   uint64_t followers = 0;
@@ -88,18 +139,25 @@ struct AccountFact {
   int64_t expires_us = 0;
   bool revoked = false;
 };
-struct EntitlementUseFact { std::string_view right; uint32_t quantity; };
-struct FeedbackFact { FeedbackKind kind; int64_t value; std::string_view about; };
+struct EntitlementUseFact {
+  std::string_view right;
+  uint32_t quantity;
+};
+struct FeedbackFact {
+  FeedbackKind kind;
+  int64_t value;
+  std::string_view about;
+};
 
-using Body = std::variant<LikeFact, PostFact, ReferralFact, BetaTestFact, RatingFact, HoldFact, LabelFact, VerdictFact, LinkFact,
-                          ErasureFact, IncentiveFact, AccountFact, EntitlementUseFact, FeedbackFact>;
+using Body = std::variant<LikeFact, PostFact, ReferralFact, BetaTestFact, RatingFact, HoldFact, LabelFact, VerdictFact,
+                          LinkFact, ErasureFact, IncentiveFact, AccountFact, EntitlementUseFact, FeedbackFact>;
 
 struct Fact {
-  int64_t time_us = 0;      // as decoded: the event's time; after scheduling: the trusted time, the only one
-  uint64_t id_hash = 0;     // KeyKind::kEvent
-  Key home;                 // EVENTS.md, "Duplicates"
+  int64_t time_us = 0;   // as decoded: the event's time; after scheduling: the trusted time, the only one
+  uint64_t id_hash = 0;  // KeyKind::kEvent
+  Key home;              // EVENTS.md, "Duplicates"
   std::string_view id;
-  Ref user;                 // who did it
+  Ref user;  // who did it
   std::string_view device, network, channel, campaign;
   Body body;
 };

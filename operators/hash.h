@@ -1,23 +1,24 @@
-// Keyed 64-bit hashes of ids. Every id in the engine travels as such a hash; the text is kept in the row of its key only.
-// A keyed hash, so that nobody outside can make two ids collide on purpose. The key is configuration and fixed for a store.
+// Keyed 64-bit hashes of ids. Every id in the engine travels as such a hash; the text is kept in the row of its key
+// only. A keyed hash, so that nobody outside can make two ids collide on purpose. The key is configuration and fixed
+// for a store.
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 namespace bellwether {
 
 // What a key names. Hashes are taken over (kind, id), so post 42 is not user 42. Values are stored: never renumber.
 enum class KeyKind : uint8_t {
-  kEvent = 0,       // event ids, for duplicates only
+  kEvent = 0,  // event ids, for duplicates only
   kUser = 1,
   kPost = 2,
   kReferral = 3,
-  kReport = 4,      // a beta report, or (program, tester) where no report is named
+  kReport = 4,  // a beta report, or (program, tester) where no report is named
   kFlag = 5,
-  kCommunity = 6,   // the one key of community-wide figures
+  kCommunity = 6,  // the one key of community-wide figures
 };
 
 struct Key {

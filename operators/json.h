@@ -6,7 +6,8 @@
 
 namespace bellwether {
 
-// Appends `text` (UTF-8) in quotes; quotes, backslashes and control characters are escaped, everything else stands as it is.
+// Appends `text` (UTF-8) in quotes; quotes, backslashes and control characters are escaped, everything else stands as
+// it is.
 inline void append_json(std::string& out, std::string_view text) {
   static constexpr char kDigits[] = "0123456789abcdef";
   out += '"';

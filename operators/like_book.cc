@@ -5,8 +5,8 @@
 
 namespace bellwether {
 namespace {
-constexpr size_t kIndexAbove = 48;      // entries; below it a scan is cheaper than three maps
-constexpr size_t kBlockEntries = 16;    // of a small book; a block grows with the book, so that its directory stays short
+constexpr size_t kIndexAbove = 48;    // entries; below it a scan is cheaper than three maps
+constexpr size_t kBlockEntries = 16;  // of a small book; a block grows with the book, so that its directory stays short
 constexpr size_t kBlockEntriesMax = 256;
 size_t block_entries(size_t book) { return std::clamp(book / 8, kBlockEntries, kBlockEntriesMax); }
 }  // namespace
@@ -34,7 +34,9 @@ void LikeBook::index(size_t i) {
 }
 
 ptrdiff_t LikeBook::standing(uint64_t target, LikeKind kind) const {
-  const auto matches = [&](const LikeEntry& e) { return !e.undo && !e.undone && e.kind == kind && target_of(e) == target && day_of(e.time_us) > expired_day_; };
+  const auto matches = [&](const LikeEntry& e) {
+    return !e.undo && !e.undone && e.kind == kind && target_of(e) == target && day_of(e.time_us) > expired_day_;
+  };
   if (indexed_) {
     const auto it = by_target_.find(target);
     if (it == by_target_.end()) return -1;
@@ -49,7 +51,8 @@ ptrdiff_t LikeBook::standing(uint64_t target, LikeKind kind) const {
 
 ptrdiff_t LikeBook::undo_ahead(uint64_t target, LikeKind kind, int64_t like_time_us) const {
   const auto matches = [&](const LikeEntry& e) {
-    return e.undo && !e.used && e.kind == kind && target_of(e) == target && e.time_us >= like_time_us && day_of(e.time_us) > expired_day_;
+    return e.undo && !e.used && e.kind == kind && target_of(e) == target && e.time_us >= like_time_us &&
+           day_of(e.time_us) > expired_day_;
   };
   if (indexed_) {
     const auto it = by_target_.find(target);
@@ -84,8 +87,8 @@ uint32_t LikeBook::on_day(int64_t day) const {
   return n;
 }
 
-// Undoes act on what was folded before them, or void what comes after. What an entry met when it was folded is kept in its `born`
-// bit: after a reload the other one may have left the book.
+// Undoes act on what was folded before them, or void what comes after. What an entry met when it was folded is kept in
+// its `born` bit: after a reload the other one may have left the book.
 void LikeBook::link(size_t i, bool fresh) {
   LikeEntry& e = entries_[i];
   if (!fresh && !e.born) return;
@@ -102,8 +105,11 @@ void LikeBook::link(size_t i, bool fresh) {
       if (matches(entries_[j])) return &entries_[j];
     return nullptr;
   };
-  // When it was folded, what had expired met nothing any more; after a reload more has expired, but what it met is known to be there.
-  const auto meets = [&](const LikeEntry& o) { return o.kind == e.kind && target_of(o) == target && (!fresh || day_of(o.time_us) > expired_day_); };
+  // When it was folded, what had expired met nothing any more; after a reload more has expired, but what it met is
+  // known to be there.
+  const auto meets = [&](const LikeEntry& o) {
+    return o.kind == e.kind && target_of(o) == target && (!fresh || day_of(o.time_us) > expired_day_);
+  };
   LikeEntry* met = nullptr;
   if (e.undo) {
     met = earlier([&](const LikeEntry& l) { return !l.undo && !l.undone && meets(l); });
@@ -121,8 +127,10 @@ void LikeBook::append(LikeEntry entry) {
   if (day_of(entry.time_us) > expired_day_) oldest_day_ = std::min(oldest_day_, day_of(entry.time_us));
   entries_.push_back(entry);
   link(entries_.size() - 1, true);
-  if (indexed_) index(entries_.size() - 1);
-  else if (entries_.size() > kIndexAbove) build_index();
+  if (indexed_)
+    index(entries_.size() - 1);
+  else if (entries_.size() > kIndexAbove)
+    build_index();
 }
 
 void LikeBook::set_discount(OpenDiscount discount) {
@@ -174,11 +182,13 @@ LikeWorth LikeBook::worth(size_t i, uint64_t without) const {
 
 bool LikeBook::likes_author(uint64_t author, uint64_t without) const {
   const auto holds = [&](const LikeEntry& e) {
-    return e.author == author && counts_for_pair(e) && !e.undone && day_of(e.time_us) > expired_day_ && authenticity(e, without) > 0;
+    return e.author == author && counts_for_pair(e) && !e.undone && day_of(e.time_us) > expired_day_ &&
+           authenticity(e, without) > 0;
   };
   if (indexed_) {
     const auto it = by_author_.find(author);
-    return it != by_author_.end() && std::any_of(it->second.rbegin(), it->second.rend(), [&](uint32_t n) { return held(n) && holds(entries_[place(n)]); });
+    return it != by_author_.end() && std::any_of(it->second.rbegin(), it->second.rend(),
+                                                 [&](uint32_t n) { return held(n) && holds(entries_[place(n)]); });
   }
   return std::any_of(entries_.begin(), entries_.end(), holds);
 }
@@ -217,12 +227,14 @@ std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self
     }
     std::vector<std::pair<uint64_t, size_t>> leaving;
     for (size_t i = 0; i < entries_.size(); ++i)
-      if (counts_for_pair(entries_[i]) && day_of(entries_[i].time_us) == next) leaving.emplace_back(entries_[i].author, i);
+      if (counts_for_pair(entries_[i]) && day_of(entries_[i].time_us) == next)
+        leaving.emplace_back(entries_[i].author, i);
     std::sort(leaving.begin(), leaving.end());
     if (!ended.empty() && ended.size() + leaving.size() > most) break;  // a day is done whole
     std::vector<std::pair<uint64_t, size_t>> held;
     for (size_t k = 0; k < leaving.size(); ++k)
-      if ((k == 0 || leaving[k].first != leaving[k - 1].first) && likes_author(leaving[k].first)) held.push_back(leaving[k]);
+      if ((k == 0 || leaving[k].first != leaving[k - 1].first) && likes_author(leaving[k].first))
+        held.push_back(leaving[k]);
     expired_day_ = next, oldest_known_ = false;
     for (const auto& [author, i] : held)
       if (!likes_author(author)) ended.push_back({author, {self, entries_[i].time_us, entries_[i].id_hash}});
@@ -236,7 +248,8 @@ void LikeBook::forget(int64_t day) {
   while (blocks < blocks_.size()) {
     const size_t end = drop + blocks_[blocks].count;
     if (std::any_of(entries_.begin() + static_cast<ptrdiff_t>(drop), entries_.begin() + static_cast<ptrdiff_t>(end),
-                    [&](const LikeEntry& e) { return day_of(e.time_us) >= day; })) break;
+                    [&](const LikeEntry& e) { return day_of(e.time_us) >= day; }))
+      break;
     drop = end, ++blocks;
   }
   if (blocks == blocks_.size()) {  // then open ones
@@ -273,7 +286,8 @@ void LikeBook::write_entries(Writer& w, const LikeEntry* from, const LikeEntry* 
     w.zigzag(e->time_us - last), last = e->time_us;
     w.zigzag(e->slot - slot_of(e->time_us));
     w.varint(e->rules);
-    w.u8(static_cast<uint8_t>(static_cast<uint8_t>(e->kind) | static_cast<uint8_t>(e->post_kind) << 3 | e->undo << 6 | e->born << 7));
+    w.u8(static_cast<uint8_t>(static_cast<uint8_t>(e->kind) | static_cast<uint8_t>(e->post_kind) << 3 | e->undo << 6 |
+                              e->born << 7));
   }
 }
 
@@ -287,7 +301,8 @@ bool LikeBook::read_entries(Reader& r, std::vector<LikeEntry>& out) {
     e.slot = slot_of(e.time_us) + r.zigzag();
     e.rules = static_cast<uint16_t>(r.varint());
     const uint8_t b = r.u8();
-    e.kind = static_cast<LikeKind>(b & 7), e.post_kind = static_cast<PostKind>(b >> 3 & 7), e.undo = b >> 6 & 1, e.born = b >> 7;
+    e.kind = static_cast<LikeKind>(b & 7), e.post_kind = static_cast<PostKind>(b >> 3 & 7), e.undo = b >> 6 & 1,
+    e.born = b >> 7;
     out.push_back(e);
   }
   return r.ok();
@@ -314,14 +329,16 @@ bool LikeBook::read(Reader& r) {
   int64_t last = 0;
   for (uint64_t i = 0; i < blocks && r.ok(); ++i) {
     Block b;
-    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()), b.count = static_cast<uint32_t>(r.varint());
+    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()),
+                        b.count = static_cast<uint32_t>(r.varint());
     blocks_.push_back(b);
   }
   next_number_ = static_cast<uint32_t>(r.varint());
   expired_day_ = r.zigzag();
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     OpenDiscount d;
-    d.flag = r.fixed64(), d.flag_id = r.bytes(), d.kind = static_cast<FlagKind>(r.u8()), d.authenticity = static_cast<uint16_t>(r.varint());
+    d.flag = r.fixed64(), d.flag_id = r.bytes(), d.kind = static_cast<FlagKind>(r.u8()),
+    d.authenticity = static_cast<uint16_t>(r.varint());
     for (uint64_t k = r.varint(); k > 0 && r.ok(); --k) d.scope.posts.push_back(r.fixed64());
     d.scope.author = r.fixed64(), d.scope.from_us = r.zigzag(), d.scope.to_us = r.zigzag();
     discounts_.push_back(std::move(d));

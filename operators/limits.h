@@ -11,20 +11,21 @@ constexpr int64_t kMinuteUs = 60 * kSecondUs;
 constexpr int64_t kHourUs = 60 * kMinuteUs;
 constexpr int64_t kDayUs = 24 * kHourUs;
 
-constexpr int64_t kSlotUs = 250'000;              // a tick is 250 ms of event time
-constexpr uint32_t kTickRecordsMax = 65'536;      // records of one partition in one tick; also records held above its watermark
-constexpr int64_t kPollAheadUs = 5 * kSecondUs;   // a partition is not read further ahead of the slowest
-constexpr int64_t kEndFloorUs = 61 * kSecondUs;   // how far time runs on after the last file has ended
-constexpr int kRoundsMax = 16;                    // rounds of messages inside a tick
-constexpr int kSendsMax = 16;                     // messages one fold sends for one item
+constexpr int64_t kSlotUs = 250'000;  // a tick is 250 ms of event time
+constexpr uint32_t kTickRecordsMax =
+    65'536;  // records of one partition in one tick; also records held above its watermark
+constexpr int64_t kPollAheadUs = 5 * kSecondUs;  // a partition is not read further ahead of the slowest
+constexpr int64_t kEndFloorUs = 61 * kSecondUs;  // how far time runs on after the last file has ended
+constexpr int kRoundsMax = 16;                   // rounds of messages inside a tick
+constexpr int kSendsMax = 16;                    // messages one fold sends for one item
 constexpr size_t kIdBytesMax = 64;
 constexpr size_t kRecordBytesMax = 1 << 20;
-constexpr int64_t kSeenUs = 7 * kDayUs;           // event ids are remembered so long
-constexpr int64_t kPairUs = 30 * kDayUs;          // likes of a pair inside this halve the next one
-constexpr uint32_t kHalvingMax = 20;              // 1 point >> 20 is 0 micro-points
-constexpr uint32_t kDayLikesMax = 4096;           // likes of a liker and day beyond this are counted, worth nothing
-constexpr size_t kUserFlagsMax = 8;               // open flags kept at one user
-constexpr int64_t kChangesUs = 7 * kDayUs;        // tier and flag changes can be watched from so far back
+constexpr int64_t kSeenUs = 7 * kDayUs;     // event ids are remembered so long
+constexpr int64_t kPairUs = 30 * kDayUs;    // likes of a pair inside this halve the next one
+constexpr uint32_t kHalvingMax = 20;        // 1 point >> 20 is 0 micro-points
+constexpr uint32_t kDayLikesMax = 4096;     // likes of a liker and day beyond this are counted, worth nothing
+constexpr size_t kUserFlagsMax = 8;         // open flags kept at one user
+constexpr int64_t kChangesUs = 7 * kDayUs;  // tier and flag changes can be watched from so far back
 
 static_assert(kDayUs % kSlotUs == 0 && kHourUs % kSlotUs == 0, "days and hours begin with a tick");
 

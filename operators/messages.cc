@@ -31,7 +31,8 @@ Writer begin(std::string& out, MessageKind kind) {
 Reader open(std::string_view payload, MessageKind kind) {
   Reader r(payload);
   if (static_cast<MessageKind>(r.u8()) != kind) {
-    std::fprintf(stderr, "bellwether: a message of kind %d where %d was due\n", payload.empty() ? -1 : payload[0], static_cast<int>(kind));
+    std::fprintf(stderr, "bellwether: a message of kind %d where %d was due\n", payload.empty() ? -1 : payload[0],
+                 static_cast<int>(kind));
     std::abort();
   }
   return r;
@@ -56,7 +57,8 @@ std::string encode(const LikeChange& m) {
   w.zigzag(m.liker_delta), w.varint(m.degree);
   w.u8(static_cast<uint8_t>(m.young | m.one_purpose << 1));
   w.varint(m.without.size());
-  for (const LikeChange::World& v : m.without) w.fixed64(v.flag), v.before.write(w), v.after.write(w), w.zigzag(v.liker_delta);
+  for (const LikeChange::World& v : m.without)
+    w.fixed64(v.flag), v.before.write(w), v.after.write(w), w.zigzag(v.liker_delta);
   return out;
 }
 LikeChange decode_like_change(std::string_view payload) {
@@ -65,7 +67,8 @@ LikeChange decode_like_change(std::string_view payload) {
   m.event = EventRef::read(r);
   m.author = read_ref(r), m.post = read_ref(r);
   m.kind = static_cast<LikeKind>(r.u8()), m.post_kind = static_cast<PostKind>(r.u8());
-  m.slot = r.zigzag(), m.rules = static_cast<uint16_t>(r.varint()), m.cause = static_cast<Cause>(r.u8()), m.flag = r.fixed64();
+  m.slot = r.zigzag(), m.rules = static_cast<uint16_t>(r.varint()), m.cause = static_cast<Cause>(r.u8()),
+  m.flag = r.fixed64();
   m.before = LikeWorth::read(r), m.after = LikeWorth::read(r);
   m.liker_delta = static_cast<int8_t>(r.zigzag()), m.degree = static_cast<uint32_t>(r.varint());
   const uint8_t who = r.u8();
@@ -73,7 +76,8 @@ LikeChange decode_like_change(std::string_view payload) {
   const uint64_t n = r.varint();
   for (uint64_t i = 0; i < n && r.ok(); ++i) {
     LikeChange::World v;
-    v.flag = r.fixed64(), v.before = LikeWorth::read(r), v.after = LikeWorth::read(r), v.liker_delta = static_cast<int8_t>(r.zigzag());
+    v.flag = r.fixed64(), v.before = LikeWorth::read(r), v.after = LikeWorth::read(r),
+    v.liker_delta = static_cast<int8_t>(r.zigzag());
     m.without.push_back(v);
   }
   close(r, MessageKind::kLikeChange);
@@ -90,13 +94,15 @@ std::string encode(const Credit& m) {
   w.zigzag(m.reached_count);
   if (m.rule != RuleId::kNone) w.zigzag(m.reached_raw_micros), w.zigzag(m.reached_authentic_micros);
   w.varint(m.without.size());
-  for (const Credit::World& v : m.without) w.fixed64(v.flag), w.zigzag(v.authentic_micros), w.zigzag(v.reached_authentic_micros), w.zigzag(v.liker_delta);
+  for (const Credit::World& v : m.without)
+    w.fixed64(v.flag), w.zigzag(v.authentic_micros), w.zigzag(v.reached_authentic_micros), w.zigzag(v.liker_delta);
   return out;
 }
 Credit decode_credit(std::string_view payload) {
   Reader r = open(payload, MessageKind::kCredit);
   Credit m;
-  m.user_id = r.bytes(), m.rule = static_cast<RuleId>(r.u8()), m.day = r.zigzag(), m.rules = static_cast<uint16_t>(r.varint());
+  m.user_id = r.bytes(), m.rule = static_cast<RuleId>(r.u8()), m.day = r.zigzag(),
+  m.rules = static_cast<uint16_t>(r.varint());
   m.cause = static_cast<Cause>(r.u8()), m.flag = r.fixed64(), m.event = EventRef::read(r);
   m.count = static_cast<int32_t>(r.zigzag()), m.raw_micros = r.zigzag(), m.authentic_micros = r.zigzag();
   m.liker_delta = static_cast<int8_t>(r.zigzag());
@@ -105,7 +111,8 @@ Credit decode_credit(std::string_view payload) {
   const uint64_t n = r.varint();
   for (uint64_t i = 0; i < n && r.ok(); ++i) {
     Credit::World v;
-    v.flag = r.fixed64(), v.authentic_micros = r.zigzag(), v.reached_authentic_micros = r.zigzag(), v.liker_delta = static_cast<int8_t>(r.zigzag());
+    v.flag = r.fixed64(), v.authentic_micros = r.zigzag(), v.reached_authentic_micros = r.zigzag(),
+    v.liker_delta = static_cast<int8_t>(r.zigzag());
     m.without.push_back(v);
   }
   close(r, MessageKind::kCredit);
@@ -132,7 +139,8 @@ Activity decode_activity(std::string_view payload) {
 std::string encode(const Gate& m) {
   std::string out;
   Writer w = begin(out, MessageKind::kGate);
-  w.bytes(m.user_id), w.u8(static_cast<uint8_t>(m.action)), w.bytes(m.name), w.zigzag(m.time_us), w.zigzag(m.expires_us), w.boolean(m.revoked);
+  w.bytes(m.user_id), w.u8(static_cast<uint8_t>(m.action)), w.bytes(m.name), w.zigzag(m.time_us),
+      w.zigzag(m.expires_us), w.boolean(m.revoked);
   return out;
 }
 Gate decode_gate(std::string_view payload) {
@@ -159,7 +167,9 @@ Reply decode_reply(std::string_view payload) {
 }
 
 namespace {
-void write_scope(Writer& w, const Scope& s) { write_hashes(w, s.posts), w.fixed64(s.author), w.zigzag(s.from_us), w.zigzag(s.to_us); }
+void write_scope(Writer& w, const Scope& s) {
+  write_hashes(w, s.posts), w.fixed64(s.author), w.zigzag(s.from_us), w.zigzag(s.to_us);
+}
 Scope read_scope(Reader& r) {
   Scope s;
   s.posts = read_hashes(r), s.author = r.fixed64(), s.from_us = r.zigzag(), s.to_us = r.zigzag();
@@ -170,17 +180,20 @@ Scope read_scope(Reader& r) {
 std::string encode(const Raise& m) {
   std::string out;
   Writer w = begin(out, MessageKind::kRaise);
-  w.u8(static_cast<uint8_t>(m.kind)), w.bytes(m.id), write_hashes(w, m.subjects), write_hashes(w, m.beneficiaries), write_scope(w, m.scope);
+  w.u8(static_cast<uint8_t>(m.kind)), w.bytes(m.id), write_hashes(w, m.subjects), write_hashes(w, m.beneficiaries),
+      write_scope(w, m.scope);
   w.varint(m.authenticity), w.varint(m.confidence_permille), w.varint(m.details.size());
   for (const Raise::Detail& d : m.details) w.bytes(d.name), w.zigzag(d.value);
   w.varint(m.evidence.size());
-  for (const EvidenceEvent& e : m.evidence) w.fixed64(e.liker), w.fixed64(e.post), w.fixed64(e.author), w.zigzag(e.time_us), w.fixed64(e.id_hash);
+  for (const EvidenceEvent& e : m.evidence)
+    w.fixed64(e.liker), w.fixed64(e.post), w.fixed64(e.author), w.zigzag(e.time_us), w.fixed64(e.id_hash);
   return out;
 }
 Raise decode_raise(std::string_view payload) {
   Reader r = open(payload, MessageKind::kRaise);
   Raise m;
-  m.kind = static_cast<FlagKind>(r.u8()), m.id = r.bytes(), m.subjects = read_hashes(r), m.beneficiaries = read_hashes(r), m.scope = read_scope(r);
+  m.kind = static_cast<FlagKind>(r.u8()), m.id = r.bytes(), m.subjects = read_hashes(r),
+  m.beneficiaries = read_hashes(r), m.scope = read_scope(r);
   m.authenticity = static_cast<uint16_t>(r.varint()), m.confidence_permille = static_cast<uint16_t>(r.varint());
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Raise::Detail d;
@@ -189,7 +202,8 @@ Raise decode_raise(std::string_view payload) {
   }
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     EvidenceEvent e;
-    e.liker = r.fixed64(), e.post = r.fixed64(), e.author = r.fixed64(), e.time_us = r.zigzag(), e.id_hash = r.fixed64();
+    e.liker = r.fixed64(), e.post = r.fixed64(), e.author = r.fixed64(), e.time_us = r.zigzag(),
+    e.id_hash = r.fixed64();
     m.evidence.push_back(e);
   }
   close(r, MessageKind::kRaise);
@@ -199,7 +213,8 @@ Raise decode_raise(std::string_view payload) {
 std::string encode(const Discount& m) {
   std::string out;
   Writer w = begin(out, MessageKind::kDiscount);
-  w.fixed64(m.flag), w.bytes(m.flag_id), w.u8(static_cast<uint8_t>(m.kind)), w.boolean(m.open), w.varint(m.authenticity), write_scope(w, m.scope);
+  w.fixed64(m.flag), w.bytes(m.flag_id), w.u8(static_cast<uint8_t>(m.kind)), w.boolean(m.open),
+      w.varint(m.authenticity), write_scope(w, m.scope);
   return out;
 }
 Discount decode_discount(std::string_view payload) {
@@ -220,7 +235,8 @@ std::string encode(const Benefit& m) {
 Benefit decode_benefit(std::string_view payload) {
   Reader r = open(payload, MessageKind::kBenefit);
   Benefit m;
-  m.flag = r.fixed64(), m.flag_id = r.bytes(), m.kind = static_cast<FlagKind>(r.u8()), m.stage = static_cast<Benefit::Stage>(r.u8());
+  m.flag = r.fixed64(), m.flag_id = r.bytes(), m.kind = static_cast<FlagKind>(r.u8()),
+  m.stage = static_cast<Benefit::Stage>(r.u8());
   close(r, MessageKind::kBenefit);
   return m;
 }

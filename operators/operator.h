@@ -1,9 +1,13 @@
-// What an operator is: a pure fold of a key's items into the key's state. It knows no Kafka, RocksDB, gRPC, clock, thread or log.
-// The engine loads a key's state once a round, hands over its items in order, and commits what came of it.
+// What an operator is: a pure fold of a key's items into the key's state. It knows no Kafka, RocksDB, gRPC, clock,
+// thread or log. The engine loads a key's state once a round, hands over its items in order, and commits what came of
+// it.
 //
-// Order of a key's items in a round: the timer, then facts, then messages; facts by (time, id hash, id bytes), messages by
-// (time, id hash, sending operator, sender, sequence). It depends on nothing else: not on shards, batches or arrival.
+// Order of a key's items in a round: the timer, then facts, then messages; facts by (time, id hash, id bytes), messages
+// by (time, id hash, sending operator, sender, sequence). It depends on nothing else: not on shards, batches or
+// arrival.
 #pragma once
+
+#include <absl/functional/function_ref.h>
 
 #include <array>
 #include <cstdint>
@@ -12,8 +16,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-
-#include <absl/functional/function_ref.h>
 
 #include "config/config.h"
 #include "operators/fact.h"
@@ -25,20 +27,26 @@ namespace bellwether {
 // Stored in keys: never renumber. See operators/registry.cc.
 enum class OperatorId : uint16_t {
   kNone = 0,
-  kPeople = 1,      // home of users: likes, accounts, judgements about them
-  kPosts = 2,       // home of posts
-  kReferrals = 3,   // home of referrals
-  kReports = 4,     // home of beta reports and enrolments
-  kScores = 5,      // what a user earned: buckets, ledger, tier
-  kCommunity = 6,   // cut-offs
-  kFlags = 7,       // home of flags
-  kRings = 9,       // collects the evidence of rings, asks for the block test (D2)
-  kBursts = 10,     // bursts on an author (D1)
-  kExample = 100,   // operators/README.md
+  kPeople = 1,     // home of users: likes, accounts, judgements about them
+  kPosts = 2,      // home of posts
+  kReferrals = 3,  // home of referrals
+  kReports = 4,    // home of beta reports and enrolments
+  kScores = 5,     // what a user earned: buckets, ledger, tier
+  kCommunity = 6,  // cut-offs
+  kFlags = 7,      // home of flags
+  kRings = 9,      // collects the evidence of rings, asks for the block test (D2)
+  kBursts = 10,    // bursts on an author (D1)
+  kExample = 100,  // operators/README.md
 };
 
-// Lists that queries walk in order. Stored: never renumber. Boards of profiles follow kProfileBoards in configured order.
-enum class IndexId : uint8_t { kFlagsByTime = 1, kUsersByTier = 2, kCapabilityBoards = 16 /* + 0..3 */, kProfileBoards = 32 /* + n */ };
+// Lists that queries walk in order. Stored: never renumber. Boards of profiles follow kProfileBoards in configured
+// order.
+enum class IndexId : uint8_t {
+  kFlagsByTime = 1,
+  kUsersByTier = 2,
+  kCapabilityBoards = 16 /* + 0..3 */,
+  kProfileBoards = 32 /* + n */
+};
 
 // Community-wide sums, kept by the engine: exact, whatever the order of their parts.
 struct CounterId {
@@ -47,21 +55,21 @@ struct CounterId {
   friend auto operator<=>(const CounterId&, const CounterId&) = default;
 };
 enum CounterFamily : uint16_t {
-  kCounterCells = 1,    // users of a cell on the overall board: number = cell
-  kCounterUsers = 2,    // users ever seen
-  kCounterPosts = 3,    // posts ever seen
-  kCounterRings = 4,    // figures of rings.h (D2): number = epoch * 8 + field
-  kCounterFlags = 5,    // open flags by kind
-  kCounterRated = 6,    // users with a score above nothing
-  kCounterPulse = 7,    // likes by ten minutes of event time (D2): number = RingPulse::bucket; kRings drops old ones
-  kCounterLikers = 8,   // likes by day (D1): number = day * 2, of young or one-purpose likers day * 2 + 1
+  kCounterCells = 1,   // users of a cell on the overall board: number = cell
+  kCounterUsers = 2,   // users ever seen
+  kCounterPosts = 3,   // posts ever seen
+  kCounterRings = 4,   // figures of rings.h (D2): number = epoch * 8 + field
+  kCounterFlags = 5,   // open flags by kind
+  kCounterRated = 6,   // users with a score above nothing
+  kCounterPulse = 7,   // likes by ten minutes of event time (D2): number = RingPulse::bucket; kRings drops old ones
+  kCounterLikers = 8,  // likes by day (D1): number = day * 2, of young or one-purpose likers day * 2 + 1
 };
 
-// The score that a percentile asks for, as cells of the overall board. Sent out at the first tick of an event hour, in force from
-// the next tick until the next sending.
+// The score that a percentile asks for, as cells of the overall board. Sent out at the first tick of an event hour, in
+// force from the next tick until the next sending.
 struct Cutoffs {
-  uint32_t version = 0;                // 0: none sent yet, no percentile is asked for
-  std::array<uint32_t, 5> cell{};      // by Tier: at least this cell; 0 = everybody
+  uint32_t version = 0;            // 0: none sent yet, no percentile is asked for
+  std::array<uint32_t, 5> cell{};  // by Tier: at least this cell; 0 = everybody
 };
 
 struct Item {
@@ -70,10 +78,10 @@ struct Item {
   OperatorId sender = OperatorId::kNone;
   Key sender_key;
   uint32_t sequence = 0;
-  int64_t time_us = 0;        // of a timer: when it was due
-  uint64_t id_hash = 0;       // of the event that caused it
+  int64_t time_us = 0;   // of a timer: when it was due
+  uint64_t id_hash = 0;  // of the event that caused it
   const Fact* fact = nullptr;
-  std::string_view payload;   // of a message
+  std::string_view payload;  // of a message
 };
 
 // What became of a fact at its home. The engine turns kApplied into late where its tick says so.
@@ -95,15 +103,17 @@ class Context {
   virtual const Cutoffs& cutoffs() const = 0;
   // A community-wide sum as of the tick before.
   virtual int64_t counter(CounterId id) const = 0;
-  // All sums of a family that are not 0, as of the tick before, by ascending number. For hourly operators: it walks the family.
+  // All sums of a family that are not 0, as of the tick before, by ascending number. For hourly operators: it walks the
+  // family.
   virtual void counters(uint16_t family, absl::FunctionRef<void(uint32_t number, int64_t value)> each) const = 0;
 
   // Says what became of the fact being folded; once for each fact.
   virtual void outcome(Outcome outcome) = 0;
-  // A message to another key, folded in the next round of this tick; `time_us` and `id_hash` are those of the event behind it.
+  // A message to another key, folded in the next round of this tick; `time_us` and `id_hash` are those of the event
+  // behind it.
   virtual void send(OperatorId to, Key key, int64_t time_us, uint64_t id_hash, std::string_view payload) = 0;
-  // Asks for a timer item at the first tick at or after `at_us`. One a key: an earlier one already set stays, and a fold must
-  // bear being woken early. After it fired none is set.
+  // Asks for a timer item at the first tick at or after `at_us`. One a key: an earlier one already set stays, and a
+  // fold must bear being woken early. After it fired none is set.
   virtual void wake_at(int64_t at_us) = 0;
   virtual void count(CounterId id, int64_t delta) = 0;
   // Puts the key into a list, or takes it out, at a place in its order (smallest first).
@@ -115,10 +125,11 @@ class Context {
   virtual void emit(OutKind kind, std::string_view payload) = 0;
   // False where nobody would read a record of this kind: then it need not be made. No state may depend on it.
   virtual bool wanted(OutKind) const { return true; }
-  // kCommunity only: new cut-offs from the next tick on; users between the old and the new lines are sent kRecheck (messages.h).
+  // kCommunity only: new cut-offs from the next tick on; users between the old and the new lines are sent kRecheck
+  // (messages.h).
   virtual void broadcast(const Cutoffs& cutoffs) = 0;
-  // kRings only: runs the block test over `input` and the ledger up to this tick; the result comes back as a message to this key
-  // one minute of event time on (DESIGN.md, analyses). One at a time.
+  // kRings only: runs the block test over `input` and the ledger up to this tick; the result comes back as a message to
+  // this key one minute of event time on (DESIGN.md, analyses). One at a time.
   virtual void analyse(std::string_view input) = 0;
 };
 
@@ -136,7 +147,7 @@ struct DumpContext {
   int64_t now_us = 0;
   const CommunityConfig& community;
   const Cutoffs& cutoffs;
-  StateReader& reader;  // other keys' states
+  StateReader& reader;                                           // other keys' states
   std::function<const CommunityConfig&(uint16_t number)> rules;  // the community's versions by number
 };
 
@@ -144,9 +155,11 @@ class Operator {
  public:
   virtual ~Operator() = default;
   virtual OperatorId id() const = 0;
-  virtual const char* name() const = 0;      // for metrics and documents
+  virtual const char* name() const = 0;  // for metrics and documents
   virtual KeyKind key_kind() const = 0;
-  virtual bool hourly() const { return false; }  // community operators: gets a timer item at the first tick of an event hour
+  virtual bool hourly() const {
+    return false;
+  }  // community operators: gets a timer item at the first tick of an event hour
   // `bytes` empty: a new key. A broken encoding gives null.
   virtual std::unique_ptr<State> decode(std::string_view bytes) const = 0;
   virtual void fold(State& state, Key key, std::span<const Item> items, Context& context) const = 0;

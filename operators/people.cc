@@ -41,30 +41,43 @@ void PeopleState::encode(std::string& out) const {
   purpose.write(w);
   w.varint(telling.size());
   for (const Telling& t : telling)
-    w.varint(static_cast<uint64_t>(t.to)), w.u8(static_cast<uint8_t>(t.key.kind)), w.fixed64(t.key.hash), w.zigzag(t.time_us), w.fixed64(t.id_hash), w.bytes(t.payload);
+    w.varint(static_cast<uint64_t>(t.to)), w.u8(static_cast<uint8_t>(t.key.kind)), w.fixed64(t.key.hash),
+        w.zigzag(t.time_us), w.fixed64(t.id_hash), w.bytes(t.payload);
   book.write(w);
 }
 
-size_t PeopleState::memory() const { return id.capacity() + seen.memory() + book.memory() + portrait.memory() + co_likers.bytes() + telling.size() * 200; }
+size_t PeopleState::memory() const {
+  return id.capacity() + seen.memory() + book.memory() + portrait.memory() + co_likers.bytes() + telling.size() * 200;
+}
 
 namespace {
 
 ActKind act_of(LikeKind kind) {
   switch (kind) {
-    case LikeKind::kLike: return ActKind::kLike;
-    case LikeKind::kShare: return ActKind::kShare;
-    case LikeKind::kFollow: return ActKind::kFollow;
-    case LikeKind::kDislike: return ActKind::kDislike;
-    case LikeKind::kView: return ActKind::kView;
-    case LikeKind::kUnspecified: break;
+    case LikeKind::kLike:
+      return ActKind::kLike;
+    case LikeKind::kShare:
+      return ActKind::kShare;
+    case LikeKind::kFollow:
+      return ActKind::kFollow;
+    case LikeKind::kDislike:
+      return ActKind::kDislike;
+    case LikeKind::kView:
+      return ActKind::kView;
+    case LikeKind::kUnspecified:
+      break;
   }
   return ActKind::kOther;
 }
 
-// What every like of an author's pair is worth, in the real world and in the world without each flag: taken before and after a
-// change, the difference is what the posts are told.
+// What every like of an author's pair is worth, in the real world and in the world without each flag: taken before and
+// after a change, the difference is what the posts are told.
 struct Worths {
-  struct World { uint64_t flag; std::vector<LikeWorth> worth; int liker; };
+  struct World {
+    uint64_t flag;
+    std::vector<LikeWorth> worth;
+    int liker;
+  };
   std::vector<size_t> entries;
   std::vector<LikeWorth> real;
   int liker = 0;
@@ -82,9 +95,14 @@ class People final : public OperatorOf<PeopleState> {
     expire(s, key, context);  // first, so that what left the window is gone for whatever is folded in this tick
     for (const Item& item : items) {
       switch (item.kind) {
-        case Item::Kind::kTimer: break;  // expiry above
-        case Item::Kind::kFact: context.outcome(fact(s, key, *item.fact, context)); break;
-        case Item::Kind::kMessage: message(s, key, item, context); break;
+        case Item::Kind::kTimer:
+          break;  // expiry above
+        case Item::Kind::kFact:
+          context.outcome(fact(s, key, *item.fact, context));
+          break;
+        case Item::Kind::kMessage:
+          message(s, key, item, context);
+          break;
       }
     }
     wake(s, key, context);
@@ -103,8 +121,10 @@ class People final : public OperatorOf<PeopleState> {
   static Outcome fact(PeopleState& s, Key key, const Fact& f, Context& context) {
     const int64_t slot = context.tick().slot;
     const std::string_view id = home_id(f, key);
-    if (s.id.empty()) s.id = id;
-    else if (s.id != id) return Outcome::kCollision;
+    if (s.id.empty())
+      s.id = id;
+    else if (s.id != id)
+      return Outcome::kCollision;
     if (s.seen.test(f.id_hash, slot) || s.book.has_id(f.id_hash, slot - kSeenUs / kSlotUs)) return Outcome::kDuplicate;
     const bool own = f.user.hash == key.hash;  // not what staff says of them
     if (const auto* like = std::get_if<LikeFact>(&f.body)) {
@@ -129,9 +149,12 @@ class People final : public OperatorOf<PeopleState> {
     if (f.user.hash == key.hash) return f.user.id;
     return std::visit(
         [](const auto& body) -> std::string_view {
-          if constexpr (requires { body.subject; }) return body.subject.id;
-          else if constexpr (requires { body.same_as; }) return body.user.id;
-          else return {};
+          if constexpr (requires { body.subject; })
+            return body.subject.id;
+          else if constexpr (requires { body.same_as; })
+            return body.user.id;
+          else
+            return {};
         },
         f.body);
   }
@@ -167,17 +190,20 @@ class People final : public OperatorOf<PeopleState> {
     }
     const bool held = !own_post && s.book.likes_author(e.author);
     std::vector<std::pair<uint64_t, bool>> held_without;
-    for (const OpenDiscount& d : s.book.discounts()) held_without.emplace_back(d.flag, s.book.likes_author(e.author, d.flag));
+    for (const OpenDiscount& d : s.book.discounts())
+      held_without.emplace_back(d.flag, s.book.likes_author(e.author, d.flag));
     s.book.append(e);
     if (own_post) return Outcome::kApplied;
     const size_t i = s.book.entries().size() - 1;
     LikeChange c;
     c.event = {key, e.time_us, e.id_hash};
-    c.author = like.author, c.post = like.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot, c.rules = e.rules;
+    c.author = like.author, c.post = like.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot,
+    c.rules = e.rules;
     c.after = s.book.worth(i);
     c.liker_delta = static_cast<int8_t>(!held && (c.after.first || s.book.likes_author(e.author)));
     for (const auto& [flag, had] : held_without) {
-      LikeChange::World w{flag, {}, s.book.worth(i, flag), static_cast<int8_t>(!had && s.book.likes_author(e.author, flag))};
+      LikeChange::World w{
+          flag, {}, s.book.worth(i, flag), static_cast<int8_t>(!had && s.book.likes_author(e.author, flag))};
       if (w.after != c.after || w.liker_delta != c.liker_delta) c.without.push_back(w);
     }
     const BurstsConfig& bursts = context.community().bursts;
@@ -194,12 +220,15 @@ class People final : public OperatorOf<PeopleState> {
 
   // A follow is the author's own; everything else goes by its post, which knows what kind it is.
   static void deliver(const LikeChange& c, Context& context) {
-    if (c.kind == LikeKind::kFollow) send_like_credit(c, PostKind::kUnspecified, context);
-    else context.send(OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash, encode(c));
+    if (c.kind == LikeKind::kFollow)
+      send_like_credit(c, PostKind::kUnspecified, context);
+    else
+      context.send(OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash, encode(c));
   }
 
   static void queue(PeopleState& s, const LikeChange& c) {
-    s.telling.push_back({OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash, encode(c)});
+    s.telling.push_back(
+        {OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash, encode(c)});
   }
   // Leaves room for what the items themselves send.
   static void tell_some(PeopleState& s, Key key, size_t items, Context& context) {
@@ -207,8 +236,10 @@ class People final : public OperatorOf<PeopleState> {
     const size_t now = std::min(s.telling.size(), items * (kSendsMax - 4));
     for (size_t i = 0; i < now; ++i) {
       const PeopleState::Telling& t = s.telling[i];
-      if (t.to == OperatorId::kPosts) deliver(decode_like_change(t.payload), context);
-      else context.send(t.to, t.key, t.time_us, t.id_hash, t.payload);
+      if (t.to == OperatorId::kPosts)
+        deliver(decode_like_change(t.payload), context);
+      else
+        context.send(t.to, t.key, t.time_us, t.id_hash, t.payload);
     }
     s.telling.erase(s.telling.begin(), s.telling.begin() + static_cast<ptrdiff_t>(now));
     if (s.telling.empty()) return;
@@ -232,9 +263,10 @@ class People final : public OperatorOf<PeopleState> {
     return w;
   }
 
-  // Tells the posts of one author's pair what is worth something else now. The first message carries the change of the liker, which
-  // never comes alone.
-  static void tell(PeopleState& s, Key key, const Worths& before, Cause cause, uint64_t flag, int64_t now_us, const CommunityConfig& community) {
+  // Tells the posts of one author's pair what is worth something else now. The first message carries the change of the
+  // liker, which never comes alone.
+  static void tell(PeopleState& s, Key key, const Worths& before, Cause cause, uint64_t flag, int64_t now_us,
+                   const CommunityConfig& community) {
     if (before.entries.empty()) return;
     const uint64_t author = s.book.entries()[before.entries[0]].author;
     if (author == key.hash) return;
@@ -259,19 +291,23 @@ class People final : public OperatorOf<PeopleState> {
       if (e.undo || day_of(e.time_us) < oldest) continue;
       LikeChange c;
       c.event = {key, e.time_us, e.id_hash};
-      c.author.hash = e.author, c.post.hash = e.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot, c.rules = e.rules;
+      c.author.hash = e.author, c.post.hash = e.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot,
+      c.rules = e.rules;
       c.before = before.real[k], c.after = s.book.worth(before.entries[k]);
       c.cause = cause, c.flag = flag;
       c.liker_delta = static_cast<int8_t>(liker);
       bool changed = c.before != c.after;
       for (size_t f = 0; f < flags.size(); ++f) {
         const Worths::World* v = find(flags[f]);
-        LikeChange::World w{flags[f], v != nullptr ? v->worth[k] : before.real[k], s.book.worth(before.entries[k], flags[f]), static_cast<int8_t>(likers[f])};
+        LikeChange::World w{flags[f], v != nullptr ? v->worth[k] : before.real[k],
+                            s.book.worth(before.entries[k], flags[f]), static_cast<int8_t>(likers[f])};
         changed = changed || w.before != w.after;
         if (w.before != c.before || w.after != c.after || w.liker_delta != c.liker_delta) c.without.push_back(w);
       }
       if (!changed) continue;
-      if (c.cause == Cause::kFlag && c.before.authenticity == c.after.authenticity && c.before.halvings != c.after.halvings) c.cause = Cause::kHalving;
+      if (c.cause == Cause::kFlag && c.before.authenticity == c.after.authenticity &&
+          c.before.halvings != c.after.halvings)
+        c.cause = Cause::kHalving;
       queue(s, c);
       liker = 0, std::fill(likers.begin(), likers.end(), 0);
     }
@@ -294,9 +330,12 @@ class People final : public OperatorOf<PeopleState> {
       authors.erase(std::unique(authors.begin(), authors.end()), authors.end());
       std::vector<Worths> before;
       for (uint64_t a : authors) before.push_back(worths(s, {a}));
-      if (m.open) s.book.set_discount(std::move(d));
-      else s.book.end_discount(m.flag);
-      for (const Worths& b : before) tell(s, key, b, m.open ? Cause::kFlag : Cause::kFlagEnd, m.flag, context.now_us(), context.community());
+      if (m.open)
+        s.book.set_discount(std::move(d));
+      else
+        s.book.end_discount(m.flag);
+      for (const Worths& b : before)
+        tell(s, key, b, m.open ? Cause::kFlag : Cause::kFlagEnd, m.flag, context.now_us(), context.community());
     } else if (kind_of(item.payload) == MessageKind::kPairs) {
       const auto pairs = PairMessage::decode(item.payload.substr(1));
       if (!pairs) return;
@@ -318,17 +357,23 @@ class People final : public OperatorOf<PeopleState> {
           s.registered_us = f.time_us, s.closed = false;
           s.purpose.on_registered(f.time_us);
           break;
-        case AccountAction::kFollowers: s.followers = a->followers; break;
-        case AccountAction::kClosed: s.closed = true; break;
+        case AccountAction::kFollowers:
+          s.followers = a->followers;
+          break;
+        case AccountAction::kClosed:
+          s.closed = true;
+          break;
         case AccountAction::kCertified:
         case AccountAction::kExamPassed:
         case AccountAction::kRole: {
           Gate g;
-          g.user_id = s.id, g.action = a->action, g.name = a->name, g.time_us = f.time_us, g.expires_us = a->expires_us, g.revoked = a->revoked;
+          g.user_id = s.id, g.action = a->action, g.name = a->name, g.time_us = f.time_us, g.expires_us = a->expires_us,
+          g.revoked = a->revoked;
           context.send(OperatorId::kScores, key, f.time_us, f.id_hash, encode(g));
           break;
         }
-        case AccountAction::kUnspecified: break;
+        case AccountAction::kUnspecified:
+          break;
       }
     } else if (const auto* h = std::get_if<HoldFact>(&f.body)) {
       s.held = h->release ? Tier::kUnspecified : h->tier;
@@ -337,7 +382,8 @@ class People final : public OperatorOf<PeopleState> {
     if (f.user.hash == key.hash) s.purpose.on_other(f.time_us);
   }
 
-  // When a day leaves the window for this user: its end, the window, and hours of their own, so that nobody leaves at once.
+  // When a day leaves the window for this user: its end, the window, and hours of their own, so that nobody leaves at
+  // once.
   static int64_t leaves_us(int64_t day, Key key, uint32_t window_days) {
     return (day + 1 + window_days) * kDayUs + static_cast<int64_t>(key.hash % static_cast<uint64_t>(kDayUs));
   }
@@ -349,14 +395,17 @@ class People final : public OperatorOf<PeopleState> {
     if (s.book.empty()) return;
     const uint32_t window = context.community().window_days;
     // The newest day that has left by now.
-    const int64_t left = floor_div(context.now_us() - static_cast<int64_t>(key.hash % static_cast<uint64_t>(kDayUs)), kDayUs) - 1 - window;
+    const int64_t left =
+        floor_div(context.now_us() - static_cast<int64_t>(key.hash % static_cast<uint64_t>(kDayUs)), kDayUs) - 1 -
+        window;
     const int64_t oldest = s.book.oldest_unexpired_day();
     if (oldest <= left) {
       for (const LikeBook::Ended& e : s.book.expire(left, kSendsMax, key)) {
         if (e.author == key.hash) continue;
         Credit c;
         c.day = day_of(e.event.time_us), c.cause = Cause::kExpiry, c.event = e.event, c.liker_delta = -1;
-        s.telling.push_back({OperatorId::kScores, {KeyKind::kUser, e.author}, e.event.time_us, e.event.id_hash, encode(c)});
+        s.telling.push_back(
+            {OperatorId::kScores, {KeyKind::kUser, e.author}, e.event.time_us, e.event.id_hash, encode(c)});
       }
       s.book.forget(left - kPairUs / kDayUs - 2);
     }
@@ -364,7 +413,8 @@ class People final : public OperatorOf<PeopleState> {
 
   static void count_rings(const RingCounts& c, Context& context) {
     if (c.empty()) return;
-    const auto now_s = static_cast<uint32_t>(std::max<int64_t>(0, context.now_us() / kSecondUs));  // the tick's time, the same for all
+    const auto now_s =
+        static_cast<uint32_t>(std::max<int64_t>(0, context.now_us() / kSecondUs));  // the tick's time, the same for all
     const uint32_t epoch = now_s / RingLimits::kEpochS * 8;
     const auto add = [&](uint32_t field, uint64_t n) {
       if (n != 0) context.count({kCounterRings, epoch + field}, static_cast<int64_t>(n));
@@ -382,7 +432,9 @@ RingFigures ring_figures(uint32_t now_s, const Context& context) {
   for (uint32_t back = 0; back < 2; ++back) {
     if (f.epoch < back) break;
     const uint32_t at = (f.epoch - back) * 8;
-    const auto get = [&](uint32_t field) { return static_cast<uint64_t>(context.counter({kCounterRings, at + field})); };
+    const auto get = [&](uint32_t field) {
+      return static_cast<uint64_t>(context.counter({kCounterRings, at + field}));
+    };
     RingCounts& c = f.counts[back];
     c.likes = get(0), c.users = get(1), c.posts = get(2), c.pairs = {get(3), get(4), get(5)};
   }

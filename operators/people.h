@@ -1,7 +1,8 @@
 // The home of users: what they do to others' posts (likes, shares, follows, views) and what is said of their accounts.
-// Here, and nowhere else, is decided whether a like is a duplicate, what it takes back, and how often it is halved; from here credit
-// goes to the post and on to its author. A flag's discount of a member's likes is folded here too: what a like is worth is always a
-// function of the book's entries and the open discounts, so ending a flag restores exactly.
+// Here, and nowhere else, is decided whether a like is a duplicate, what it takes back, and how often it is halved;
+// from here credit goes to the post and on to its author. A flag's discount of a member's likes is folded here too:
+// what a like is worth is always a function of the book's entries and the open discounts, so ending a flag restores
+// exactly.
 #pragma once
 
 #include <optional>
@@ -20,21 +21,28 @@ namespace bellwether {
 // Bound: the book's (operators/like_book.h), 24 bytes an event of 7 days, RingLimits::kUserBytes, the portrait's.
 struct PeopleState final : State {
   std::string id;
-  int64_t first_seen_us = INT64_MAX;   // earliest event time of theirs
-  int64_t registered_us = 0;           // 0: not said
+  int64_t first_seen_us = INT64_MAX;  // earliest event time of theirs
+  int64_t registered_us = 0;          // 0: not said
   bool closed = false;
   uint64_t followers = 0;
-  Tier held = Tier::kUnspecified;      // by a staff hold; shown beside the computed tier
-  int64_t held_until_us = 0;           // 0: until released
+  Tier held = Tier::kUnspecified;  // by a staff hold; shown beside the computed tier
+  int64_t held_until_us = 0;       // 0: until released
   std::string held_reason;
-  Seen seen;                           // ids of events that are not in the book
+  Seen seen;  // ids of events that are not in the book
   LikeBook book;
   Portrait portrait;
   CoLikers co_likers;
   Purpose purpose;
-  // Changes of likes that a flag or an expiry brought, still to be told: a fold sends few messages, what is left goes on in the next
-  // round. Bound: one a like in the book. They are sums of differences, so what is folded meanwhile does not disturb them.
-  struct Telling { OperatorId to = OperatorId::kNone; Key key; int64_t time_us = 0; uint64_t id_hash = 0; std::string payload; };
+  // Changes of likes that a flag or an expiry brought, still to be told: a fold sends few messages, what is left goes
+  // on in the next round. Bound: one a like in the book. They are sums of differences, so what is folded meanwhile does
+  // not disturb them.
+  struct Telling {
+    OperatorId to = OperatorId::kNone;
+    Key key;
+    int64_t time_us = 0;
+    uint64_t id_hash = 0;
+    std::string payload;
+  };
   std::vector<Telling> telling;
 
   bool decode(std::string_view bytes);
@@ -44,7 +52,8 @@ struct PeopleState final : State {
 
 const Operator& people_operator();
 
-// The community-wide figures that ring statistics need, of the epoch of `now_s` and the one before, as of the tick before.
+// The community-wide figures that ring statistics need, of the epoch of `now_s` and the one before, as of the tick
+// before.
 RingFigures ring_figures(uint32_t now_s, const Context& context);
 
 }  // namespace bellwether

@@ -12,7 +12,8 @@ void Portrait::mark_day(int64_t day) {
     const int64_t by = day - (first_day_ + kDays) + 1;
     std::array<uint64_t, 3> moved{};
     for (int64_t i = by; i < kDays; ++i)
-      if (days_[static_cast<size_t>(i / 64)] >> (i % 64) & 1) moved[static_cast<size_t>((i - by) / 64)] |= uint64_t{1} << ((i - by) % 64);
+      if (days_[static_cast<size_t>(i / 64)] >> (i % 64) & 1)
+        moved[static_cast<size_t>((i - by) / 64)] |= uint64_t{1} << ((i - by) % 64);
     days_ = moved, first_day_ += by;
   }
   const int64_t at = day - first_day_;
@@ -31,7 +32,8 @@ uint32_t Portrait::days_active(int64_t today, uint32_t window_days) const {
   for (int64_t word = 0; word < 3; ++word) {
     const int64_t low = std::max<int64_t>(from - word * 64, 0), high = std::min<int64_t>(to - word * 64, 63);
     if (low > high) continue;
-    n += static_cast<uint32_t>(std::popcount(days_[static_cast<size_t>(word)] & (~uint64_t{0} << low) & (~uint64_t{0} >> (63 - high))));
+    n += static_cast<uint32_t>(
+        std::popcount(days_[static_cast<size_t>(word)] & (~uint64_t{0} << low) & (~uint64_t{0} >> (63 - high))));
   }
   return n;
 }
@@ -57,7 +59,8 @@ void Portrait::named(std::vector<Named>& list, size_t most, std::string_view nam
     list.push_back({std::string(name), 1});
     return;
   }
-  const auto least = std::min_element(list.begin(), list.end(), [](const Named& a, const Named& b) { return a.count < b.count; });
+  const auto least =
+      std::min_element(list.begin(), list.end(), [](const Named& a, const Named& b) { return a.count < b.count; });
   least->name = name;
   if (least->count != UINT32_MAX) ++least->count;
 }

@@ -43,7 +43,8 @@ PostKind PostsState::kind_as_of(int64_t slot) const {
 bool PostsState::decode(std::string_view bytes) {
   Reader r(bytes);
   if (r.u8() != 1) return false;
-  id = r.bytes(), author_id = r.bytes(), author = r.fixed64(), parent = r.fixed64(), published_us = r.zigzag(), removed = r.boolean();
+  id = r.bytes(), author_id = r.bytes(), author = r.fixed64(), parent = r.fixed64(), published_us = r.zigzag(),
+  removed = r.boolean();
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     const int64_t slot = r.zigzag();
     kinds.push_back({slot, static_cast<PostKind>(r.u8())});
@@ -51,7 +52,8 @@ bool PostsState::decode(std::string_view bytes) {
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) topics.emplace_back(r.bytes());
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Action a;
-    a.action = static_cast<PostAction>(r.u8()), a.rule = static_cast<RuleId>(r.u8()), a.rules = static_cast<uint16_t>(r.varint());
+    a.action = static_cast<PostAction>(r.u8()), a.rule = static_cast<RuleId>(r.u8()),
+    a.rules = static_cast<uint16_t>(r.varint());
     a.time_us = r.zigzag(), a.id_hash = r.fixed64(), a.user = r.fixed64();
     actions.push_back(a);
   }
@@ -66,7 +68,8 @@ bool PostsState::decode(std::string_view bytes) {
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Block b;
-    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()), b.count = static_cast<uint32_t>(r.varint());
+    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()),
+                        b.count = static_cast<uint32_t>(r.varint());
     blocks.push_back(b);
   }
   next_number = static_cast<uint32_t>(r.varint());
@@ -83,7 +86,8 @@ void PostsState::encode(std::string& out) const {
   for (const std::string& t : topics) w.bytes(t);
   w.varint(actions.size());
   for (const Action& a : actions)
-    w.u8(static_cast<uint8_t>(a.action)), w.u8(static_cast<uint8_t>(a.rule)), w.varint(a.rules), w.zigzag(a.time_us), w.fixed64(a.id_hash), w.fixed64(a.user);
+    w.u8(static_cast<uint8_t>(a.action)), w.u8(static_cast<uint8_t>(a.rule)), w.varint(a.rules), w.zigzag(a.time_us),
+        w.fixed64(a.id_hash), w.fixed64(a.user);
   w.varint(standing);
   for (size_t a = 0; a < done.size(); ++a)
     if ((standing >> a & 1) != 0) w.zigzag(done[a]);
@@ -99,8 +103,8 @@ void PostsState::encode(std::string& out) const {
 }
 
 size_t PostsState::memory() const {
-  return id.capacity() + author_id.capacity() + seen.memory() + likers.bytes() + open.capacity() * sizeof(PostLike) + actions.capacity() * sizeof(Action) +
-         blocks.capacity() * sizeof(Block) + topics.capacity() * 40;
+  return id.capacity() + author_id.capacity() + seen.memory() + likers.bytes() + open.capacity() * sizeof(PostLike) +
+         actions.capacity() * sizeof(Action) + blocks.capacity() * sizeof(Block) + topics.capacity() * 40;
 }
 
 std::vector<PostLike> PostsState::read_block(std::string_view bytes) {
@@ -114,13 +118,20 @@ namespace {
 
 ActKind act_of(PostKind kind) {
   switch (kind) {
-    case PostKind::kQuestion: return ActKind::kQuestion;
-    case PostKind::kAnswer: return ActKind::kAnswer;
-    case PostKind::kComment: return ActKind::kComment;
-    case PostKind::kIdea: return ActKind::kIdea;
-    case PostKind::kReview: return ActKind::kReview;
-    case PostKind::kArticle: return ActKind::kArticle;
-    case PostKind::kUnspecified: break;
+    case PostKind::kQuestion:
+      return ActKind::kQuestion;
+    case PostKind::kAnswer:
+      return ActKind::kAnswer;
+    case PostKind::kComment:
+      return ActKind::kComment;
+    case PostKind::kIdea:
+      return ActKind::kIdea;
+    case PostKind::kReview:
+      return ActKind::kReview;
+    case PostKind::kArticle:
+      return ActKind::kArticle;
+    case PostKind::kUnspecified:
+      break;
   }
   return ActKind::kOther;
 }
@@ -136,8 +147,10 @@ class Posts final : public OperatorOf<PostsState> {
       if (item.kind == Item::Kind::kFact) {
         context.outcome(fact(s, key, *item.fact, std::get<PostFact>(item.fact->body), context));
       } else if (item.kind == Item::Kind::kMessage) {
-        if (kind_of(item.payload) == MessageKind::kLikeChange) like(s, key, decode_like_change(item.payload), context);
-        else if (kind_of(item.payload) == MessageKind::kReply) reply(s, key, decode_reply(item.payload), context);
+        if (kind_of(item.payload) == MessageKind::kLikeChange)
+          like(s, key, decode_like_change(item.payload), context);
+        else if (kind_of(item.payload) == MessageKind::kReply)
+          reply(s, key, decode_reply(item.payload), context);
       }
     }
     seal(s, context);
@@ -149,8 +162,10 @@ class Posts final : public OperatorOf<PostsState> {
 
   static Outcome fact(PostsState& s, Key key, const Fact& f, const PostFact& p, Context& context) {
     const int64_t slot = context.tick().slot;
-    if (s.id.empty()) s.id = p.post.id;
-    else if (s.id != p.post.id) return Outcome::kCollision;
+    if (s.id.empty())
+      s.id = p.post.id;
+    else if (s.id != p.post.id)
+      return Outcome::kCollision;
     if (s.seen.test_and_add(f.id_hash, slot)) return Outcome::kDuplicate;
     const int64_t window = static_cast<int64_t>(context.community().window_days) * (kDayUs / kSlotUs);
     int64_t& done = s.done[static_cast<size_t>(p.action)];
@@ -160,25 +175,44 @@ class Posts final : public OperatorOf<PostsState> {
     const Ref author = p.author.present() ? p.author : p.action == PostAction::kPublished ? f.user : Ref{};
     if (s.author == 0 && author.present()) s.author = author.hash, s.author_id = author.id;
     // At the bound the last one stays: forgetting an older one would change what the likes of its time were worth.
-    if (p.kind != PostKind::kUnspecified && p.kind != s.kind_as_of(INT64_MAX) && s.kinds.size() < PostsState::kKindsMax) {
-      // Told in a later part of a slot, it is in force from the next slot on: what a like was worth can be found again by its slot alone.
+    if (p.kind != PostKind::kUnspecified && p.kind != s.kind_as_of(INT64_MAX) &&
+        s.kinds.size() < PostsState::kKindsMax) {
+      // Told in a later part of a slot, it is in force from the next slot on: what a like was worth can be found again
+      // by its slot alone.
       s.kinds.push_back({slot + (context.tick().sub > 0 ? 1 : 0), p.kind});
     }
     if (p.parent.present()) s.parent = p.parent.hash;
     for (uint8_t i = 0; i < p.topic_count; ++i)
-      if (s.topics.size() < PostsState::kTopicsMax && std::find(s.topics.begin(), s.topics.end(), p.topics[i]) == s.topics.end()) s.topics.emplace_back(p.topics[i]);
+      if (s.topics.size() < PostsState::kTopicsMax &&
+          std::find(s.topics.begin(), s.topics.end(), p.topics[i]) == s.topics.end())
+        s.topics.emplace_back(p.topics[i]);
 
     const PostKind kind = s.kind_as_of(INT64_MAX);
     s.standing |= once(p.action) ? bit(p.action) : 0;
     switch (p.action) {
-      case PostAction::kPublished: published(s, key, f, p, kind, context); break;
-      case PostAction::kAccepted: earn(s, key, f, p.action, RuleId::kAnswerAccepted, context); break;
-      case PostAction::kFeatured: earn(s, key, f, p.action, RuleId::kFeatured, context); break;
-      case PostAction::kAdopted: earn(s, key, f, p.action, RuleId::kIdeaAdopted, context); break;
-      case PostAction::kUnaccepted: take_back(s, key, PostAction::kAccepted, context), s.standing &= static_cast<uint16_t>(~(bit(PostAction::kAccepted) | bit(PostAction::kUnaccepted))); break;
-      case PostAction::kReverted: take_back(s, key, PostAction::kAdopted, context), s.standing &= static_cast<uint16_t>(~(bit(PostAction::kAdopted) | bit(PostAction::kReverted))); break;
+      case PostAction::kPublished:
+        published(s, key, f, p, kind, context);
+        break;
+      case PostAction::kAccepted:
+        earn(s, key, f, p.action, RuleId::kAnswerAccepted, context);
+        break;
+      case PostAction::kFeatured:
+        earn(s, key, f, p.action, RuleId::kFeatured, context);
+        break;
+      case PostAction::kAdopted:
+        earn(s, key, f, p.action, RuleId::kIdeaAdopted, context);
+        break;
+      case PostAction::kUnaccepted:
+        take_back(s, key, PostAction::kAccepted, context),
+            s.standing &= static_cast<uint16_t>(~(bit(PostAction::kAccepted) | bit(PostAction::kUnaccepted)));
+        break;
+      case PostAction::kReverted:
+        take_back(s, key, PostAction::kAdopted, context),
+            s.standing &= static_cast<uint16_t>(~(bit(PostAction::kAdopted) | bit(PostAction::kReverted)));
+        break;
       case PostAction::kRemoved:
-        // What the post earned by itself goes; what people gave it by liking stays theirs to take back. It may be published again.
+        // What the post earned by itself goes; what people gave it by liking stays theirs to take back. It may be
+        // published again.
         s.removed = true;
         while (!s.actions.empty()) take_back(s, key, s.actions.back().action, context);
         s.standing = bit(PostAction::kRemoved);
@@ -187,7 +221,8 @@ class Posts final : public OperatorOf<PostsState> {
       case PostAction::kPlanned:
       case PostAction::kAnswered:
       case PostAction::kDeclined:
-      case PostAction::kUnspecified: break;
+      case PostAction::kUnspecified:
+        break;
     }
     act(f, p, kind, context);
     return Outcome::kApplied;
@@ -206,17 +241,21 @@ class Posts final : public OperatorOf<PostsState> {
       Reply r;
       r.event = {key, f.time_us, f.id_hash};
       r.by = {s.author_id, s.author}, r.parent_author = p.parent_author, r.parent = p.parent;
-      if (p.parent.present()) context.send(OperatorId::kPosts, {KeyKind::kPost, p.parent.hash}, f.time_us, f.id_hash, encode(r));
-      else credit_reply(r, p.parent_author, context);
+      if (p.parent.present())
+        context.send(OperatorId::kPosts, {KeyKind::kPost, p.parent.hash}, f.time_us, f.id_hash, encode(r));
+      else
+        credit_reply(r, p.parent_author, context);
     }
   }
 
-  // The author's standing credit for an action. Ids travel with it, so that a user known by their posts alone has a name.
+  // The author's standing credit for an action. Ids travel with it, so that a user known by their posts alone has a
+  // name.
   static void earn(PostsState& s, Key key, const Fact& f, PostAction action, RuleId rule, Context& context) {
     if (s.author == 0) return;  // nobody known to credit: the action stands, and its like comes to nobody
     if (s.actions.size() >= PostsState::kActionsMax) s.actions.erase(s.actions.begin());
     s.actions.push_back({action, rule, context.community_number(), f.time_us, f.id_hash, s.author});
-    send_credit({{s.author_id, s.author}, rule, {key, f.time_us, f.id_hash}, context.community_number(), 1, 1}, context);
+    send_credit({{s.author_id, s.author}, rule, {key, f.time_us, f.id_hash}, context.community_number(), 1, 1},
+                context);
   }
   static void take_back(PostsState& s, Key key, PostAction action, Context& context) {
     for (size_t i = s.actions.size(); i-- > 0;) {
@@ -238,8 +277,10 @@ class Posts final : public OperatorOf<PostsState> {
   }
 
   static void reply(PostsState& s, Key key, const Reply& r, Context& context) {
-    if (s.id.empty()) s.id = r.parent.id;
-    else if (s.id != r.parent.id) return;
+    if (s.id.empty())
+      s.id = r.parent.id;
+    else if (s.id != r.parent.id)
+      return;
     (void)key;
     if (s.replies != UINT32_MAX) ++s.replies;
     if (s.author == 0 && r.parent_author.present()) s.author = r.parent_author.hash, s.author_id = r.parent_author.id;
@@ -254,7 +295,10 @@ class Posts final : public OperatorOf<PostsState> {
     if (s.id.empty() && !c.post.id.empty()) s.id = c.post.id;
     if (s.author == 0 && !c.author.id.empty()) s.author = c.author.hash, s.author_id = c.author.id;
     const int came = static_cast<int>(c.after.standing) - static_cast<int>(c.before.standing);
-    uint32_t* const count = c.kind == LikeKind::kLike ? &s.likes : c.kind == LikeKind::kShare ? &s.shares : c.kind == LikeKind::kDislike ? &s.dislikes : &s.views;
+    uint32_t* const count = c.kind == LikeKind::kLike      ? &s.likes
+                            : c.kind == LikeKind::kShare   ? &s.shares
+                            : c.kind == LikeKind::kDislike ? &s.dislikes
+                                                           : &s.views;
     *count += static_cast<uint32_t>(came);
     if (c.kind == LikeKind::kLike && came != 0) {
       s.open.push_back({c.event.home.hash, c.event.time_us, c.event.id_hash, came < 0});
@@ -283,7 +327,8 @@ class Posts final : public OperatorOf<PostsState> {
 
   static void send_like_seen(const LikeChange& c, Key post, Context& context) {
     LikeSeen m;
-    m.liker = c.event.home.hash, m.post = post.hash, m.author = c.author.hash, m.time_us = c.event.time_us, m.id_hash = c.event.id_hash;
+    m.liker = c.event.home.hash, m.post = post.hash, m.author = c.author.hash, m.time_us = c.event.time_us,
+    m.id_hash = c.event.id_hash;
     m.young = c.young, m.one_purpose = c.one_purpose;
     context.send(OperatorId::kBursts, {KeyKind::kUser, c.author.hash}, m.time_us, m.id_hash, encode(m));
   }

@@ -7,7 +7,8 @@ namespace bellwether {
 
 const Decay& decay_of(uint32_t half_life_days) {
   static thread_local std::unique_ptr<const Decay> table;
-  if (table == nullptr || table->half_life_days() != half_life_days) table = std::make_unique<const Decay>(half_life_days);
+  if (table == nullptr || table->half_life_days() != half_life_days)
+    table = std::make_unique<const Decay>(half_life_days);
   return *table;
 }
 
@@ -29,7 +30,8 @@ Bucket& ScoreBook::bucket(int64_t day, RuleId rule, uint16_t rules) {
   return *at;
 }
 
-void ScoreBook::add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int64_t raw_micros, int64_t authentic_micros) {
+void ScoreBook::add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int64_t raw_micros,
+                    int64_t authentic_micros) {
   if (count == 0 && raw_micros == 0 && authentic_micros == 0) return;
   Bucket& b = bucket(day, rule, rules);
   b.count += count, b.raw_micros += raw_micros, b.authentic_micros += authentic_micros;
@@ -48,7 +50,8 @@ int64_t ScoreBook::counted(const Bucket& b, int64_t extra_micros, const RulesOf&
   return cap > 0 ? std::min(cap, authentic) : authentic;
 }
 
-Sums ScoreBook::sums(int64_t today, const CommunityConfig& community, const RulesOf& rules, const std::vector<Taken>* given_back) const {
+Sums ScoreBook::sums(int64_t today, const CommunityConfig& community, const RulesOf& rules,
+                     const std::vector<Taken>* given_back) const {
   const Decay& decay = decay_of(community.half_life_days);
   Sums sums;
   sums.day = today, sums.base = decay.base(today, community.window_days);
@@ -60,7 +63,8 @@ Sums ScoreBook::sums(int64_t today, const CommunityConfig& community, const Rule
       for (const Taken& t : *given_back)
         if (t.day == b.day && t.rule == b.rule) extra += t.micros;
     const int64_t points = counted(b, extra, rules);
-    if (points != 0 && decay.block(b.day) >= sums.base) sums.s[static_cast<size_t>(capability - 1)] += static_cast<uint128>(points) * decay.weight(b.day, sums.base);
+    if (points != 0 && decay.block(b.day) >= sums.base)
+      sums.s[static_cast<size_t>(capability - 1)] += static_cast<uint128>(points) * decay.weight(b.day, sums.base);
   }
   return sums;
 }
@@ -70,7 +74,8 @@ void ScoreBook::write(Writer& w) const {
   int64_t last = 0;
   for (const Bucket& b : buckets_) {
     w.zigzag(b.day - last), last = b.day;
-    w.u8(static_cast<uint8_t>(b.rule)), w.varint(b.rules), w.zigzag(b.count), w.zigzag(b.raw_micros), w.zigzag(b.raw_micros - b.authentic_micros);
+    w.u8(static_cast<uint8_t>(b.rule)), w.varint(b.rules), w.zigzag(b.count), w.zigzag(b.raw_micros),
+        w.zigzag(b.raw_micros - b.authentic_micros);
   }
 }
 

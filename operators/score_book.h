@@ -1,6 +1,6 @@
-// A user's points by day and rule, and the sums over them: exact, decayed without a midnight, capped on authentic points only.
-// A score is floor(S / weight(today)); the contribution of each (day, rule) is the difference of two such floors over exact prefix
-// sums, so that contributions sum to the score by construction.
+// A user's points by day and rule, and the sums over them: exact, decayed without a midnight, capped on authentic
+// points only. A score is floor(S / weight(today)); the contribution of each (day, rule) is the difference of two such
+// floors over exact prefix sums, so that contributions sum to the score by construction.
 #pragma once
 
 #include <array>
@@ -55,8 +55,10 @@ class ScoreBook {
 
   // Points that count of a bucket: min(cap, authentic).
   static int64_t counted(const Bucket& b, int64_t extra_micros, const RulesOf& rules);
-  // Sums as of `today`; `given_back` adds points to their buckets first (the world without a flag), which must be there.
-  Sums sums(int64_t today, const CommunityConfig& community, const RulesOf& rules, const std::vector<Taken>* given_back = nullptr) const;
+  // Sums as of `today`; `given_back` adds points to their buckets first (the world without a flag), which must be
+  // there.
+  Sums sums(int64_t today, const CommunityConfig& community, const RulesOf& rules,
+            const std::vector<Taken>* given_back = nullptr) const;
 
   void write(Writer& w) const;
   bool read(Reader& r);

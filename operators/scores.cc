@@ -20,8 +20,9 @@ int64_t leaves_us(int64_t day, Key key, uint32_t window_days) {
 
 void take(WithoutFlag& w, int64_t day, RuleId rule, int64_t micros) {
   if (micros == 0) return;
-  const auto at = std::lower_bound(w.taken.begin(), w.taken.end(), std::pair(day, rule),
-                                   [](const Taken& t, const std::pair<int64_t, RuleId>& k) { return std::pair(t.day, t.rule) < k; });
+  const auto at = std::lower_bound(
+      w.taken.begin(), w.taken.end(), std::pair(day, rule),
+      [](const Taken& t, const std::pair<int64_t, RuleId>& k) { return std::pair(t.day, t.rule) < k; });
   if (at != w.taken.end() && at->day == day && at->rule == rule) {
     at->micros += micros;
     if (at->micros == 0) w.taken.erase(at);
@@ -45,12 +46,23 @@ class Scores final : public OperatorOf<ScoresState> {
         continue;
       }
       switch (kind_of(item.payload)) {
-        case MessageKind::kCredit: credit(s, key, decode_credit(item.payload), context), changed = scored = true; break;
-        case MessageKind::kActivity: changed |= activity(s, decode_activity(item.payload), context); break;
-        case MessageKind::kGate: gate(s, key, decode_gate(item.payload), item.id_hash, context), changed = scored = true; break;
-        case MessageKind::kBenefit: benefit(s, decode_benefit(item.payload), context), changed = scored = true; break;
-        case MessageKind::kRecheck: changed = true; break;
-        default: break;
+        case MessageKind::kCredit:
+          credit(s, key, decode_credit(item.payload), context), changed = scored = true;
+          break;
+        case MessageKind::kActivity:
+          changed |= activity(s, decode_activity(item.payload), context);
+          break;
+        case MessageKind::kGate:
+          gate(s, key, decode_gate(item.payload), item.id_hash, context), changed = scored = true;
+          break;
+        case MessageKind::kBenefit:
+          benefit(s, decode_benefit(item.payload), context), changed = scored = true;
+          break;
+        case MessageKind::kRecheck:
+          changed = true;
+          break;
+        default:
+          break;
       }
     }
     if (!changed) return;
@@ -59,7 +71,9 @@ class Scores final : public OperatorOf<ScoresState> {
     for (WithoutFlag& w : s.without) std::erase_if(w.taken, [left](const Taken& t) { return t.day <= left; });
     std::erase_if(s.grants, [now](const Grant& g) { return g.expires_us != 0 && g.expires_us <= now; });
     // A flag whose day is long past can no longer be reversed: its world goes.
-    std::erase_if(s.without, [&](const WithoutFlag& w) { return w.opened_us + (static_cast<int64_t>(community.window_days) + 30) * kDayUs < now; });
+    std::erase_if(s.without, [&](const WithoutFlag& w) {
+      return w.opened_us + (static_cast<int64_t>(community.window_days) + 30) * kDayUs < now;
+    });
     evaluate(s, key, context);
     report(s, scored, now, context);
     wake(s, key, context);
@@ -74,22 +88,28 @@ class Scores final : public OperatorOf<ScoresState> {
     json = "{\"type\":\"user\",\"id\":";
     append_json(json, s.id);
     static constexpr const char* kNames[] = {"innovation", "communication", "referral", "knowledge"};
-    for (size_t c = 0; c < kCapabilities; ++c) json += (c == 0 ? ",\"scores\":{\"" : ",\"") + std::string(kNames[c]) + "\":" + std::to_string(view.capability_micros[c]);
+    for (size_t c = 0; c < kCapabilities; ++c)
+      json += (c == 0 ? ",\"scores\":{\"" : ",\"") + std::string(kNames[c]) +
+              "\":" + std::to_string(view.capability_micros[c]);
     for (size_t p = 0; p < view.profile_micros.size(); ++p) {
       json += p == 0 ? "},\"profiles\":{" : ",";
       append_json(json, context.community.profiles[p].name);
       json += ":" + std::to_string(view.profile_micros[p]);
     }
-    json += "},\"tier\":\"" + std::string(tier_name(s.machine.tier)) + "\",\"visible_tier\":\"" + tier_name(visible_tier(s, context.community, context.now_us));
-    json += "\",\"tier_since_us\":" + std::to_string(s.machine.since_us) + ",\"below_since_us\":" + std::to_string(s.machine.below_since_us) + ",\"tier_reason\":";
+    json += "},\"tier\":\"" + std::string(tier_name(s.machine.tier)) + "\",\"visible_tier\":\"" +
+            tier_name(visible_tier(s, context.community, context.now_us));
+    json += "\",\"tier_since_us\":" + std::to_string(s.machine.since_us) +
+            ",\"below_since_us\":" + std::to_string(s.machine.below_since_us) + ",\"tier_reason\":";
     append_json(json, s.machine.reason);
-    json += ",\"days_active\":" + std::to_string(here.days_active) + ",\"distinct_likers\":" + std::to_string(here.distinct_likers);
+    json += ",\"days_active\":" + std::to_string(here.days_active) +
+            ",\"distinct_likers\":" + std::to_string(here.distinct_likers);
     json += ",\"certificates\":" + std::to_string(here.certificates) + ",\"exams\":" + std::to_string(here.exams);
     for (Tier t : {Tier::kContributor, Tier::kKey, Tier::kLead}) {
       size_t met = 0;
       const std::vector<GateCheck> asked = checks(t, here, context.community, context.cutoffs);
       for (const GateCheck& c : asked) met += c.met;
-      json += std::string(t == Tier::kContributor ? ",\"gates\":{\"" : ",\"") + tier_name(t) + "\":\"" + std::to_string(met) + "/" + std::to_string(asked.size()) + "\"";
+      json += std::string(t == Tier::kContributor ? ",\"gates\":{\"" : ",\"") + tier_name(t) + "\":\"" +
+              std::to_string(met) + "/" + std::to_string(asked.size()) + "\"";
     }
     json += "},\"flags\":[";
     for (size_t i = 0; i < s.without.size(); ++i) {
@@ -115,15 +135,18 @@ class Scores final : public OperatorOf<ScoresState> {
     const bool left = c.day <= newest_left_day(context.now_us(), key, context.community().window_days);
     if (c.rule != RuleId::kNone && !left) {
       s.book.add(c.day, c.rule, c.rules, c.count, c.raw_micros, c.authentic_micros);
-      s.rows.push_back({c.rule, c.day, c.cause, c.flag, c.event, context.tick().slot, c.count, c.raw_micros, c.authentic_micros});
+      s.rows.push_back(
+          {c.rule, c.day, c.cause, c.flag, c.event, context.tick().slot, c.count, c.raw_micros, c.authentic_micros});
       if (c.reached_count != 0 || c.reached_raw_micros != 0 || c.reached_authentic_micros != 0) {
-        s.book.add(c.day, RuleId::kPersonReached, c.rules, c.reached_count, c.reached_raw_micros, c.reached_authentic_micros);
-        s.rows.push_back({RuleId::kPersonReached, c.day, c.cause, c.flag, c.event, context.tick().slot, c.reached_count, c.reached_raw_micros,
-                          c.reached_authentic_micros});
+        s.book.add(c.day, RuleId::kPersonReached, c.rules, c.reached_count, c.reached_raw_micros,
+                   c.reached_authentic_micros);
+        s.rows.push_back({RuleId::kPersonReached, c.day, c.cause, c.flag, c.event, context.tick().slot, c.reached_count,
+                          c.reached_raw_micros, c.reached_authentic_micros});
       }
     }
     for (WithoutFlag& w : s.without) {
-      const auto at = std::find_if(c.without.begin(), c.without.end(), [&](const Credit::World& v) { return v.flag == w.flag; });
+      const auto at =
+          std::find_if(c.without.begin(), c.without.end(), [&](const Credit::World& v) { return v.flag == w.flag; });
       if (at == c.without.end()) continue;  // the same there as here
       w.likers += at->liker_delta - c.liker_delta;
       if (left) continue;
@@ -140,15 +163,18 @@ class Scores final : public OperatorOf<ScoresState> {
     bool new_day = true;
     const auto kind = static_cast<ActKind>(a.act);
     // A user's likes are in the portrait at their home; of them only the day comes here.
-    if (kind == ActKind::kOther && a.channel.empty() && a.topics.empty()) s.portrait.mark_day(day_of(a.time_us));
-    else new_day = s.portrait.act(a.time_us, kind, a.channel);
+    if (kind == ActKind::kOther && a.channel.empty() && a.topics.empty())
+      s.portrait.mark_day(day_of(a.time_us));
+    else
+      new_day = s.portrait.act(a.time_us, kind, a.channel);
     for (std::string_view t : a.topics) s.portrait.topic(t);
     return new_day;
   }
 
   static void gate(ScoresState& s, Key key, const Gate& g, uint64_t id_hash, Context& context) {
     know(s, g.user_id, g.time_us, context);
-    const auto held = std::find_if(s.grants.begin(), s.grants.end(), [&](const Grant& h) { return h.action == g.action && h.name == g.name; });
+    const auto held = std::find_if(s.grants.begin(), s.grants.end(),
+                                   [&](const Grant& h) { return h.action == g.action && h.name == g.name; });
     if (g.revoked) {
       if (held != s.grants.end()) s.grants.erase(held);
       return;
@@ -169,7 +195,8 @@ class Scores final : public OperatorOf<ScoresState> {
 
   static void benefit(ScoresState& s, const Benefit& b, Context& context) {
     if (b.kind == FlagKind::kRanking) return;  // takes nothing of its own
-    const auto at = std::find_if(s.without.begin(), s.without.end(), [&](const WithoutFlag& w) { return w.flag == b.flag; });
+    const auto at =
+        std::find_if(s.without.begin(), s.without.end(), [&](const WithoutFlag& w) { return w.flag == b.flag; });
     switch (b.stage) {
       case Benefit::Stage::kOpened: {
         if (at != s.without.end()) {
@@ -178,7 +205,8 @@ class Scores final : public OperatorOf<ScoresState> {
         }
         if (s.without.size() >= kUserFlagsMax) s.without.erase(s.without.begin());
         WithoutFlag w;
-        w.flag = b.flag, w.flag_id = std::string(b.flag_id), w.kind = b.kind, w.opened_us = context.now_us(), w.machine = s.machine;
+        w.flag = b.flag, w.flag_id = std::string(b.flag_id), w.kind = b.kind, w.opened_us = context.now_us(),
+        w.machine = s.machine;
         s.without.push_back(std::move(w));
         return;
       }
@@ -203,7 +231,10 @@ class Scores final : public OperatorOf<ScoresState> {
     ScoresState shown;  // only what visible_tier reads
     shown.machine.tier = to, shown.without = s.without;
     c.visible = visible_tier(shown, context.community(), context.now_us());
-    c.score_micros = standing_of(s, context.community(), [&](uint16_t n) -> const CommunityConfig& { return context.community(n); }, context.now_us()).score_micros;
+    c.score_micros = standing_of(
+                         s, context.community(),
+                         [&](uint16_t n) -> const CommunityConfig& { return context.community(n); }, context.now_us())
+                         .score_micros;
     context.emit(OutKind::kTier, encode(c));
   }
   static void index_tier(Context& context, Tier from, Tier to) {
@@ -236,12 +267,14 @@ class Scores final : public OperatorOf<ScoresState> {
     }
   }
 
-  static Standing standing(const ScoresState& s, const Sums& sums, const CommunityConfig& community, int64_t now, int64_t likers) {
+  static Standing standing(const ScoresState& s, const Sums& sums, const CommunityConfig& community, int64_t now,
+                           int64_t likers) {
     Standing st;
     const uint128 overall = sums.profile(community.profiles[0]);
     st.score_micros = score_micros(overall, sums, community.half_life_days, 1000);
     st.cell = cell_of(overall, sums.base);
-    for (size_t c = 0; c < kCapabilities; ++c) st.points_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
+    for (size_t c = 0; c < kCapabilities; ++c)
+      st.points_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
     st.days_active = s.portrait.days_active(day_of(now), community.window_days);
     st.distinct_likers = static_cast<uint32_t>(std::max<int64_t>(0, likers));
     for (const Grant& g : s.grants) {
@@ -250,14 +283,17 @@ class Scores final : public OperatorOf<ScoresState> {
     }
     return st;
   }
-  friend Standing bellwether::standing_of(const ScoresState&, const CommunityConfig&, const RulesOf&, int64_t, const WithoutFlag*);
+  friend Standing bellwether::standing_of(const ScoresState&, const CommunityConfig&, const RulesOf&, int64_t,
+                                          const WithoutFlag*);
 
   // D7: the place that the score without the flag's discount would take is not carried by what is authentic.
-  static void ranking(const ScoresState& s, Key key, WithoutFlag& w, const Standing& here, const Standing& there, Context& context) {
+  static void ranking(const ScoresState& s, Key key, WithoutFlag& w, const Standing& here, const Standing& there,
+                      Context& context) {
     const CommunityConfig& community = context.community();
     if (there.score_micros <= 0) return;
     const int64_t share = (there.score_micros - here.score_micros) * 1000 / there.score_micros;
-    const Tier with = entry_tier(there, community, context.cutoffs()), carried = entry_tier(here, community, context.cutoffs());
+    const Tier with = entry_tier(there, community, context.cutoffs()),
+               carried = entry_tier(here, community, context.cutoffs());
     if (share < static_cast<int64_t>(community.ranking.fake_share_permille) || with <= carried) return;
     w.told = true;
     Raise r;
@@ -283,7 +319,8 @@ class Scores final : public OperatorOf<ScoresState> {
       if (reader.u8() == 1 && read_rows(reader, rows)) collect(rows);
     }
     collect(s.rows);
-    context.send(OperatorId::kFlags, {KeyKind::kFlag, context.hasher()(KeyKind::kFlag, r.id)}, context.now_us(), w.flag, encode(r));
+    context.send(OperatorId::kFlags, {KeyKind::kFlag, context.hasher()(KeyKind::kFlag, r.id)}, context.now_us(), w.flag,
+                 encode(r));
   }
   static std::string hex(uint64_t v) {
     static constexpr char kDigits[] = "0123456789abcdef";
@@ -296,7 +333,9 @@ class Scores final : public OperatorOf<ScoresState> {
     const size_t boards = std::min(ScoresState::kBoardsMax, kCapabilities + community.profiles.size());
     if (s.cells.size() < boards) s.cells.resize(boards, 0);
     for (size_t b = 0; b < s.cells.size(); ++b) {
-      const uint128 sum = b < kCapabilities ? sums.s[b] : b < boards ? sums.profile(community.profiles[b - kCapabilities]) : 0;
+      const uint128 sum = b < kCapabilities ? sums.s[b]
+                          : b < boards      ? sums.profile(community.profiles[b - kCapabilities])
+                                            : 0;
       const uint32_t cell = cell_of(sum, sums.base), before = s.cells[b];
       if (cell == before) continue;
       const IndexId index = b < kCapabilities ? IndexId::kCapabilityBoards : IndexId::kProfileBoards;
@@ -312,7 +351,8 @@ class Scores final : public OperatorOf<ScoresState> {
     }
   }
 
-  // At most one score record a user and event minute: the first change of a minute goes out at once, later ones at the next minute.
+  // At most one score record a user and event minute: the first change of a minute goes out at once, later ones at the
+  // next minute.
   static void report(ScoresState& s, bool scored, int64_t now, Context& context) {
     const int64_t minute = floor_div(now, kMinuteUs);
     if (!scored && !s.report_due) return;
@@ -326,7 +366,8 @@ class Scores final : public OperatorOf<ScoresState> {
     const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
     const ScoreView view = scores_of(s, context.community(), rules, now);
     ScoreRecord r;
-    r.user_id = s.id, r.day = day_of(now), r.capability_micros = view.capability_micros, r.profile_micros = view.profile_micros;
+    r.user_id = s.id, r.day = day_of(now), r.capability_micros = view.capability_micros,
+    r.profile_micros = view.profile_micros;
     r.tier = s.machine.tier, r.visible = visible_tier(s, context.community(), now);
     context.emit(OutKind::kScore, encode(r));
   }
@@ -337,10 +378,12 @@ class Scores final : public OperatorOf<ScoresState> {
     if (!s.book.empty()) context.wake_at(leaves_us(s.book.oldest_day(), key, community.window_days));
     for (const Grant& g : s.grants)
       if (g.expires_us > now) context.wake_at(g.expires_us);
-    // Whoever stands above the lowest tier, in any world, is looked at once a day, at their own hour: decay and old days alone can cost it.
+    // Whoever stands above the lowest tier, in any world, is looked at once a day, at their own hour: decay and old
+    // days alone can cost it.
     bool tiered = s.machine.tier > Tier::kMember;
     for (const WithoutFlag& w : s.without) tiered = tiered || w.machine.tier > Tier::kMember;
-    if (tiered) context.wake_at((floor_div(now - hours_of_their_own(key), kDayUs) + 1) * kDayUs + hours_of_their_own(key));
+    if (tiered)
+      context.wake_at((floor_div(now - hours_of_their_own(key), kDayUs) + 1) * kDayUs + hours_of_their_own(key));
   }
 
   static void seal(ScoresState& s, Context& context) {
@@ -360,7 +403,8 @@ class Scores final : public OperatorOf<ScoresState> {
 
 }  // namespace
 
-Standing standing_of(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules, int64_t now_us, const WithoutFlag* without) {
+Standing standing_of(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules, int64_t now_us,
+                     const WithoutFlag* without) {
   const Sums sums = s.book.sums(day_of(now_us), community, rules, without != nullptr ? &without->taken : nullptr);
   return Scores::standing(s, sums, community, now_us, s.likers + (without != nullptr ? without->likers : 0));
 }
@@ -368,22 +412,26 @@ Standing standing_of(const ScoresState& s, const CommunityConfig& community, con
 ScoreView scores_of(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules, int64_t now_us) {
   const Sums sums = s.book.sums(day_of(now_us), community, rules);
   ScoreView view;
-  for (size_t c = 0; c < kCapabilities; ++c) view.capability_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
-  for (const ProfileConfig& p : community.profiles) view.profile_micros.push_back(score_micros(sums.profile(p), sums, community.half_life_days, 1000));
+  for (size_t c = 0; c < kCapabilities; ++c)
+    view.capability_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
+  for (const ProfileConfig& p : community.profiles)
+    view.profile_micros.push_back(score_micros(sums.profile(p), sums, community.half_life_days, 1000));
   return view;
 }
 
 Tier visible_tier(const ScoresState& s, const CommunityConfig& community, int64_t now_us) {
   Tier tier = s.machine.tier;
   for (const WithoutFlag& w : s.without)
-    if (now_us < w.opened_us + static_cast<int64_t>(community.visible_delay_hours) * kHourUs) tier = std::max(tier, w.machine.tier);
+    if (now_us < w.opened_us + static_cast<int64_t>(community.visible_delay_hours) * kHourUs)
+      tier = std::max(tier, w.machine.tier);
   return tier;
 }
 
 namespace {
 // Over buckets in order of (day, rule): the contribution is the difference of two floors of exact prefix sums.
 template <class WeightOf>
-std::vector<Contribution> explain(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules, int64_t now_us, uint32_t scale, WeightOf&& weight_of) {
+std::vector<Contribution> explain(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules,
+                                  int64_t now_us, uint32_t scale, WeightOf&& weight_of) {
   const Decay& decay = decay_of(community.half_life_days);
   const int64_t today = day_of(now_us), base = decay.base(today, community.window_days);
   const uint128 today_weight = decay.weight(today, base) * scale;
@@ -406,11 +454,15 @@ std::vector<Contribution> explain(const ScoresState& s, const CommunityConfig& c
 }
 }  // namespace
 
-std::vector<Contribution> explain_capability(const ScoresState& s, size_t capability, const CommunityConfig& community, const RulesOf& rules, int64_t now_us) {
-  return explain(s, community, rules, now_us, 1, [&](int c) { return static_cast<uint32_t>(c == static_cast<int>(capability)); });
+std::vector<Contribution> explain_capability(const ScoresState& s, size_t capability, const CommunityConfig& community,
+                                             const RulesOf& rules, int64_t now_us) {
+  return explain(s, community, rules, now_us, 1,
+                 [&](int c) { return static_cast<uint32_t>(c == static_cast<int>(capability)); });
 }
-std::vector<Contribution> explain_profile(const ScoresState& s, const ProfileConfig& profile, const CommunityConfig& community, const RulesOf& rules, int64_t now_us) {
-  return explain(s, community, rules, now_us, 1000, [&](int c) { return c >= 1 && c <= 4 ? profile.weights[static_cast<size_t>(c - 1)] : 0; });
+std::vector<Contribution> explain_profile(const ScoresState& s, const ProfileConfig& profile,
+                                          const CommunityConfig& community, const RulesOf& rules, int64_t now_us) {
+  return explain(s, community, rules, now_us, 1000,
+                 [&](int c) { return c >= 1 && c <= 4 ? profile.weights[static_cast<size_t>(c - 1)] : 0; });
 }
 
 const Operator& scores_operator() {

@@ -1,7 +1,7 @@
-// What a user has earned: buckets of points, the ledger of every credit, distinct likers, certificates, days active, the tier.
-// The only place where a score changes. For each open flag that takes from the user it keeps the world without that flag beside the
-// real one (what the flag took, by bucket, and a tier machine of its own), so that a dismissal restores score, tier and history of
-// the tier exactly, and "the tier without X" is at hand.
+// What a user has earned: buckets of points, the ledger of every credit, distinct likers, certificates, days active,
+// the tier. The only place where a score changes. For each open flag that takes from the user it keeps the world
+// without that flag beside the real one (what the flag took, by bucket, and a tier machine of its own), so that a
+// dismissal restores score, tier and history of the tier exactly, and "the tier without X" is at hand.
 #pragma once
 
 #include <string>
@@ -20,9 +20,9 @@ struct CreditRow {
   RuleId rule = RuleId::kNone;
   int64_t day = 0;
   Cause cause = Cause::kEvent;
-  uint64_t flag = 0;               // behind kFlag, kFlagEnd and the halvings they changed
+  uint64_t flag = 0;  // behind kFlag, kFlagEnd and the halvings they changed
   EventRef event;
-  int64_t slot = 0;                // of the tick that folded it
+  int64_t slot = 0;  // of the tick that folded it
   int32_t count = 0;
   int64_t raw_micros = 0, authentic_micros = 0;
 };
@@ -42,31 +42,34 @@ struct WithoutFlag {
   std::string flag_id;
   FlagKind kind = FlagKind::kNone;
   bool confirmed = false;
-  bool told = false;               // a ranking flag was raised over it
+  bool told = false;  // a ranking flag was raised over it
   int64_t opened_us = 0;
-  std::vector<Taken> taken;        // by (day, rule)
-  int64_t likers = 0;              // distinct likers it took
+  std::vector<Taken> taken;  // by (day, rule)
+  int64_t likers = 0;        // distinct likers it took
   TierMachine machine;
 };
 
-// Bound: 182 days of at most kRuleIds buckets, kGrantsMax grants, kUserFlagsMax worlds, 64 open rows; the rest of the ledger stands in
-// blocks, 4 bytes a block here.
+// Bound: 182 days of at most kRuleIds buckets, kGrantsMax grants, kUserFlagsMax worlds, 64 open rows; the rest of the
+// ledger stands in blocks, 4 bytes a block here.
 struct ScoresState final : State {
   static constexpr size_t kGrantsMax = 32, kOpenRows = 64, kBoardsMax = 16;
-  struct Block { int64_t day = 0; uint32_t number = 0, count = 0; };
+  struct Block {
+    int64_t day = 0;
+    uint32_t number = 0, count = 0;
+  };
 
   std::string id;
-  int64_t first_us = 0;            // event time of the first credit or activity
+  int64_t first_us = 0;  // event time of the first credit or activity
   ScoreBook book;
   int64_t likers = 0;
   std::vector<Grant> grants;
   Portrait portrait;
   TierMachine machine;
   std::vector<WithoutFlag> without;
-  std::vector<uint32_t> cells;     // as last put into the boards: capabilities, then profiles; 0 = in none
+  std::vector<uint32_t> cells;          // as last put into the boards: capabilities, then profiles; 0 = in none
   int64_t reported_minute = INT64_MIN;  // event minute of the last score record
   bool report_due = false;
-  std::vector<CreditRow> rows;     // newest, in fold order
+  std::vector<CreditRow> rows;  // newest, in fold order
   std::vector<Block> blocks;
   uint32_t next_number = 0;
 
@@ -77,8 +80,10 @@ struct ScoresState final : State {
 
 const Operator& scores_operator();
 
-// The user's numbers on the day of `now_us`, in the real world or without one flag. Pure; for queries, dumps and the operator.
-Standing standing_of(const ScoresState& state, const CommunityConfig& community, const RulesOf& rules, int64_t now_us, const WithoutFlag* without = nullptr);
+// The user's numbers on the day of `now_us`, in the real world or without one flag. Pure; for queries, dumps and the
+// operator.
+Standing standing_of(const ScoresState& state, const CommunityConfig& community, const RulesOf& rules, int64_t now_us,
+                     const WithoutFlag* without = nullptr);
 struct ScoreView {
   std::array<int64_t, kCapabilities> capability_micros{};
   std::vector<int64_t> profile_micros;  // in configured order
@@ -87,7 +92,8 @@ ScoreView scores_of(const ScoresState& state, const CommunityConfig& community, 
 // The tier that members see: until visible_delay_hours after a flag opened, the one from the world without it.
 Tier visible_tier(const ScoresState& state, const CommunityConfig& community, int64_t now_us);
 
-// One line of an explanation; over all lines of a capability (1..4), or of a profile, contribution_micros sum to the score exactly.
+// One line of an explanation; over all lines of a capability (1..4), or of a profile, contribution_micros sum to the
+// score exactly.
 struct Contribution {
   RuleId rule = RuleId::kNone;
   int64_t day = 0;
@@ -97,7 +103,9 @@ struct Contribution {
   int64_t capped_micros = 0;        // of what is left: above the day's cap
   int64_t contribution_micros = 0;  // to today's score, decayed
 };
-std::vector<Contribution> explain_capability(const ScoresState& state, size_t capability, const CommunityConfig& community, const RulesOf& rules, int64_t now_us);
-std::vector<Contribution> explain_profile(const ScoresState& state, const ProfileConfig& profile, const CommunityConfig& community, const RulesOf& rules, int64_t now_us);
+std::vector<Contribution> explain_capability(const ScoresState& state, size_t capability,
+                                             const CommunityConfig& community, const RulesOf& rules, int64_t now_us);
+std::vector<Contribution> explain_profile(const ScoresState& state, const ProfileConfig& profile,
+                                          const CommunityConfig& community, const RulesOf& rules, int64_t now_us);
 
 }  // namespace bellwether

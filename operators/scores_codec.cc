@@ -1,6 +1,7 @@
 // How ScoresState and ledger rows become bytes. Grammar (codec.h: varints, zigzag, little-endian words):
 //   rows  = count, row*
-//   row   = rule u8, cause u8 | 16 if the event is that of the row before | 32 if authentic = raw, [flag if cause is kFlag, kFlagEnd,
+//   row   = rule u8, cause u8 | 16 if the event is that of the row before | 32 if authentic = raw, [flag if cause is
+//   kFlag, kFlagEnd,
 //           kHalving], [event], day - day of the event, slot - slot of the event's time, count, raw, [authentic]
 #include "operators/scores.h"
 
@@ -29,7 +30,8 @@ bool read_rows(Reader& r, std::vector<CreditRow>& rows) {
     row.rule = static_cast<RuleId>(r.u8());
     const uint8_t b = r.u8();
     row.cause = static_cast<Cause>(b & 15);
-    if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving) row.flag = r.fixed64();
+    if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving)
+      row.flag = r.fixed64();
     if ((b & 16) == 0) last = EventRef::read(r);
     row.event = last;
     row.day = day_of(last.time_us) + r.zigzag(), row.slot = slot_of(last.time_us) + r.zigzag();
@@ -49,7 +51,8 @@ bool ScoresState::decode(std::string_view bytes) {
   likers = r.zigzag();
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Grant g;
-    g.action = static_cast<AccountAction>(r.u8()), g.name = r.bytes(), g.since_us = r.zigzag(), g.expires_us = r.zigzag();
+    g.action = static_cast<AccountAction>(r.u8()), g.name = r.bytes(), g.since_us = r.zigzag(),
+    g.expires_us = r.zigzag();
     grants.push_back(std::move(g));
   }
   if (!portrait.read(r) || !machine.read(r)) return false;
@@ -73,7 +76,8 @@ bool ScoresState::decode(std::string_view bytes) {
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Block b;
-    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()), b.count = static_cast<uint32_t>(r.varint());
+    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()),
+                        b.count = static_cast<uint32_t>(r.varint());
     blocks.push_back(b);
   }
   next_number = static_cast<uint32_t>(r.varint());
@@ -87,11 +91,13 @@ void ScoresState::encode(std::string& out) const {
   book.write(w);
   w.zigzag(likers);
   w.varint(grants.size());
-  for (const Grant& g : grants) w.u8(static_cast<uint8_t>(g.action)), w.bytes(g.name), w.zigzag(g.since_us), w.zigzag(g.expires_us);
+  for (const Grant& g : grants)
+    w.u8(static_cast<uint8_t>(g.action)), w.bytes(g.name), w.zigzag(g.since_us), w.zigzag(g.expires_us);
   portrait.write(w), machine.write(w);
   w.varint(without.size());
   for (const WithoutFlag& f : without) {
-    w.fixed64(f.flag), w.bytes(f.flag_id), w.u8(static_cast<uint8_t>(f.kind)), w.u8(static_cast<uint8_t>(f.confirmed | f.told << 1)), w.zigzag(f.opened_us);
+    w.fixed64(f.flag), w.bytes(f.flag_id), w.u8(static_cast<uint8_t>(f.kind)),
+        w.u8(static_cast<uint8_t>(f.confirmed | f.told << 1)), w.zigzag(f.opened_us);
     w.varint(f.taken.size());
     for (const Taken& t : f.taken) w.zigzag(t.day), w.u8(static_cast<uint8_t>(t.rule)), w.zigzag(t.micros);
     w.zigzag(f.likers);
@@ -108,8 +114,10 @@ void ScoresState::encode(std::string& out) const {
 }
 
 size_t ScoresState::memory() const {
-  size_t bytes = id.capacity() + book.memory() + portrait.memory() + rows.capacity() * sizeof(CreditRow) + blocks.capacity() * sizeof(Block) + cells.capacity() * 4;
-  for (const WithoutFlag& w : without) bytes += sizeof w + w.taken.capacity() * sizeof(Taken) + w.machine.reason.capacity();
+  size_t bytes = id.capacity() + book.memory() + portrait.memory() + rows.capacity() * sizeof(CreditRow) +
+                 blocks.capacity() * sizeof(Block) + cells.capacity() * 4;
+  for (const WithoutFlag& w : without)
+    bytes += sizeof w + w.taken.capacity() * sizeof(Taken) + w.machine.reason.capacity();
   return bytes + machine.reason.capacity() + grants.capacity() * sizeof(Grant);
 }
 

@@ -31,7 +31,8 @@ class Seen {
     while (gone < entries_.size() && entries_[gone].slot + kSeenUs / kSlotUs < now_slot) ++gone;
     if (gone > 0) entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(gone));
   }
-  // For homes whose events anybody may repeat without end: at the bound the oldest ids are forgotten before their 7 days.
+  // For homes whose events anybody may repeat without end: at the bound the oldest ids are forgotten before their 7
+  // days.
   void keep_newest(size_t most) {
     if (entries_.size() > most) entries_.erase(entries_.begin(), entries_.end() - static_cast<ptrdiff_t>(most));
   }
@@ -55,7 +56,10 @@ class Seen {
   size_t memory() const { return entries_.capacity() * sizeof(Entry); }
 
  private:
-  struct Entry { uint64_t id_hash; int64_t slot; };
+  struct Entry {
+    uint64_t id_hash;
+    int64_t slot;
+  };
   std::vector<Entry> entries_;
 };
 

@@ -5,7 +5,8 @@
 namespace bellwether {
 namespace {
 
-// How many cells a score may fall and still be `percent` of what it was: floor(8 * log2(100 / percent)), by cells of exact numbers.
+// How many cells a score may fall and still be `percent` of what it was: floor(8 * log2(100 / percent)), by cells of
+// exact numbers.
 uint32_t cells_within(uint32_t percent) {
   if (percent >= 100 || percent == 0) return 0;
   uint32_t k = 0;  // the largest k with 2^(k/8) <= 100/percent, that is percent^8 * 2^k <= 100^8
@@ -22,7 +23,8 @@ struct Asked {
 // Calls each(name, required, have) for whatever the tier asks, until it returns false. False where it did.
 template <class Each>
 bool each_check(Tier tier, const Standing& s, const CommunityConfig& community, const Cutoffs& cutoffs, Each&& each) {
-  static constexpr const char* kPoints[] = {"innovation points", "communication points", "referral points", "knowledge points"};
+  static constexpr const char* kPoints[] = {"innovation points", "communication points", "referral points",
+                                            "knowledge points"};
   const TierConfig& t = community.tiers[static_cast<size_t>(tier)];
   if (t.min_score_micros > 0 && !each("score", t.min_score_micros, s.score_micros)) return false;
   if (t.gates.days_active > 0 && !each("days active", t.gates.days_active, s.days_active)) return false;
@@ -31,26 +33,28 @@ bool each_check(Tier tier, const Standing& s, const CommunityConfig& community, 
   if (t.gates.exams > 0 && !each("exams", t.gates.exams, s.exams)) return false;
   for (size_t c = 0; c < 4; ++c)
     if (t.gates.points_micros[c] > 0 && !each(kPoints[c], t.gates.points_micros[c], s.points_micros[c])) return false;
-  return t.top_permille == 0 || cutoffs.version == 0 || each("percentile", cutoffs.cell[static_cast<size_t>(tier)], s.cell);
+  return t.top_permille == 0 || cutoffs.version == 0 ||
+         each("percentile", cutoffs.cell[static_cast<size_t>(tier)], s.cell);
 }
 
 }  // namespace
 
-std::vector<GateCheck> checks(Tier tier, const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs) {
+std::vector<GateCheck> checks(Tier tier, const Standing& standing, const CommunityConfig& community,
+                              const Cutoffs& cutoffs) {
   std::vector<GateCheck> found;
   if (tier <= Tier::kMember) return found;
-  each_check(tier, standing, community, cutoffs,
-             [&](const char* name, int64_t required, int64_t have) {
-               found.push_back({name, required, have, have >= required});
-               return true;
-             });
+  each_check(tier, standing, community, cutoffs, [&](const char* name, int64_t required, int64_t have) {
+    found.push_back({name, required, have, have >= required});
+    return true;
+  });
   return found;
 }
 
 Tier entry_tier(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs) {
   for (Tier tier : {Tier::kLead, Tier::kKey, Tier::kContributor}) {
     if (standing.score_micros > 0 &&
-        each_check(tier, standing, community, cutoffs, [](const char*, int64_t required, int64_t have) { return have >= required; }))
+        each_check(tier, standing, community, cutoffs,
+                   [](const char*, int64_t required, int64_t have) { return have >= required; }))
       return tier;
   }
   return Tier::kMember;
@@ -61,17 +65,24 @@ bool holds(Tier tier, const Standing& standing, const CommunityConfig& community
   const int64_t percent = community.hysteresis_percent, cells = cells_within(community.hysteresis_percent);
   return each_check(tier, standing, community, cutoffs, [&](const char* name, int64_t required, int64_t have) {
     const bool percentile = name[0] == 'p';
-    return percentile ? have + cells >= required : static_cast<uint128>(have) * 100 >= static_cast<uint128>(required) * static_cast<uint128>(percent);
+    return percentile
+               ? have + cells >= required
+               : static_cast<uint128>(have) * 100 >= static_cast<uint128>(required) * static_cast<uint128>(percent);
   });
 }
 
 const char* tier_name(Tier tier) {
   switch (tier) {
-    case Tier::kMember: return "member";
-    case Tier::kContributor: return "contributor";
-    case Tier::kKey: return "key";
-    case Tier::kLead: return "lead";
-    case Tier::kUnspecified: break;
+    case Tier::kMember:
+      return "member";
+    case Tier::kContributor:
+      return "contributor";
+    case Tier::kKey:
+      return "key";
+    case Tier::kLead:
+      return "lead";
+    case Tier::kUnspecified:
+      break;
   }
   return "none";
 }
@@ -95,8 +106,10 @@ std::string promoted(Tier tier, const Standing& s, const CommunityConfig& commun
   const std::vector<GateCheck> all = checks(tier, s, community, cutoffs);
   for (const GateCheck& c : all) {
     if (!text.empty()) text += ", ";
-    if (c.name == "percentile") text += "in the top " + std::to_string(community.tiers[static_cast<size_t>(tier)].top_permille) + " of 1000";
-    else text += c.name + " " + amount(c, c.have) + " of " + amount(c, c.required);
+    if (c.name == "percentile")
+      text += "in the top " + std::to_string(community.tiers[static_cast<size_t>(tier)].top_permille) + " of 1000";
+    else
+      text += c.name + " " + amount(c, c.have) + " of " + amount(c, c.required);
   }
   return std::to_string(all.size()) + " of " + std::to_string(all.size()) + " met: " + text;
 }
@@ -108,14 +121,19 @@ std::string lost(Tier tier, const Standing& s, const CommunityConfig& community,
     met += c.met;
     if (c.met) continue;
     if (!text.empty()) text += ", ";
-    if (c.name == "percentile") text += "no longer in the top " + std::to_string(community.tiers[static_cast<size_t>(tier)].top_permille) + " of 1000";
-    else text += c.name + " " + amount(c, c.have) + " of " + amount(c, c.required);
+    if (c.name == "percentile")
+      text += "no longer in the top " + std::to_string(community.tiers[static_cast<size_t>(tier)].top_permille) +
+              " of 1000";
+    else
+      text += c.name + " " + amount(c, c.have) + " of " + amount(c, c.required);
   }
-  return std::to_string(met) + " of " + std::to_string(all.size()) + " met for " + std::to_string(community.grace_days) + " days: " + text;
+  return std::to_string(met) + " of " + std::to_string(all.size()) + " met for " +
+         std::to_string(community.grace_days) + " days: " + text;
 }
 }  // namespace
 
-bool TierMachine::step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs, int64_t now_us, bool daily) {
+bool TierMachine::step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs,
+                       int64_t now_us, bool daily) {
   const Tier entry = entry_tier(standing, community, cutoffs);
   if (entry > tier) {
     reason = promoted(entry, standing, community, cutoffs);
@@ -132,7 +150,8 @@ bool TierMachine::step(const Standing& standing, const CommunityConfig& communit
   // Grace is over: down to the highest tier that is entered or, lower than this one, still held.
   const Tier from = tier;
   Tier to = entry;
-  for (Tier t = static_cast<Tier>(static_cast<uint8_t>(tier) - 1); t > entry; t = static_cast<Tier>(static_cast<uint8_t>(t) - 1))
+  for (Tier t = static_cast<Tier>(static_cast<uint8_t>(tier) - 1); t > entry;
+       t = static_cast<Tier>(static_cast<uint8_t>(t) - 1))
     if (holds(t, standing, community, cutoffs)) {
       to = t;
       break;
@@ -142,7 +161,9 @@ bool TierMachine::step(const Standing& standing, const CommunityConfig& communit
   return true;
 }
 
-void TierMachine::write(Writer& w) const { w.u8(static_cast<uint8_t>(tier)), w.zigzag(since_us), w.zigzag(below_since_us), w.bytes(reason); }
+void TierMachine::write(Writer& w) const {
+  w.u8(static_cast<uint8_t>(tier)), w.zigzag(since_us), w.zigzag(below_since_us), w.bytes(reason);
+}
 bool TierMachine::read(Reader& r) {
   tier = static_cast<Tier>(r.u8()), since_us = r.zigzag(), below_since_us = r.zigzag(), reason = r.bytes();
   return r.ok() && tier <= Tier::kLead;
@@ -151,14 +172,16 @@ bool TierMachine::read(Reader& r) {
 std::string encode(const TierChange& m) {
   std::string out;
   Writer w(out);
-  w.u8(1), w.bytes(m.user_id), w.u8(static_cast<uint8_t>(m.from)), w.u8(static_cast<uint8_t>(m.to)), w.u8(static_cast<uint8_t>(m.visible));
+  w.u8(1), w.bytes(m.user_id), w.u8(static_cast<uint8_t>(m.from)), w.u8(static_cast<uint8_t>(m.to)),
+      w.u8(static_cast<uint8_t>(m.visible));
   w.zigzag(m.score_micros), w.bytes(m.reason);
   return out;
 }
 bool decode(std::string_view payload, TierChange& m) {
   Reader r(payload);
   if (r.u8() != 1) return false;
-  m.user_id = r.bytes(), m.from = static_cast<Tier>(r.u8()), m.to = static_cast<Tier>(r.u8()), m.visible = static_cast<Tier>(r.u8());
+  m.user_id = r.bytes(), m.from = static_cast<Tier>(r.u8()), m.to = static_cast<Tier>(r.u8()),
+  m.visible = static_cast<Tier>(r.u8());
   m.score_micros = r.zigzag(), m.reason = r.bytes();
   return r.ok();
 }

@@ -1,5 +1,6 @@
-// C1 and B2: tiers with gates, hysteresis and grace. A pure machine: what a user has, what the community asks, and the time go in;
-// the tier and a reason come out. It is folded at each change of a user's score, at their day turn, and when a line moves.
+// C1 and B2: tiers with gates, hysteresis and grace. A pure machine: what a user has, what the community asks, and the
+// time go in; the tier and a reason come out. It is folded at each change of a user's score, at their day turn, and
+// when a line moves.
 #pragma once
 
 #include <string>
@@ -13,19 +14,20 @@ namespace bellwether {
 
 // What a user has, in one world.
 struct Standing {
-  int64_t score_micros = 0;                 // of the overall profile
-  uint32_t cell = 0;                        // of its sum
-  std::array<int64_t, 4> points_micros{};   // of the capabilities
+  int64_t score_micros = 0;                // of the overall profile
+  uint32_t cell = 0;                       // of its sum
+  std::array<int64_t, 4> points_micros{};  // of the capabilities
   uint32_t days_active = 0, distinct_likers = 0, certificates = 0, exams = 0;
 };
 
 struct GateCheck {
-  std::string name;                         // "days active", "distinct likers", "score", "top permille", …
-  int64_t required = 0, have = 0;           // micro-points where the name says points or score; cells for the percentile
+  std::string name;                // "days active", "distinct likers", "score", "top permille", …
+  int64_t required = 0, have = 0;  // micro-points where the name says points or score; cells for the percentile
   bool met = false;
 };
 // Everything a tier asks for, with what the user has.
-std::vector<GateCheck> checks(Tier tier, const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs);
+std::vector<GateCheck> checks(Tier tier, const Standing& standing, const CommunityConfig& community,
+                              const Cutoffs& cutoffs);
 // The highest tier whose every check is met.
 Tier entry_tier(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs);
 // Whether a tier once reached is held: every number at hysteresis_percent of its entry or above.
@@ -34,18 +36,19 @@ bool holds(Tier tier, const Standing& standing, const CommunityConfig& community
 struct TierMachine {
   Tier tier = Tier::kMember;
   int64_t since_us = 0;
-  int64_t below_since_us = 0;               // grace runs from here; 0: not below
-  std::string reason;                       // of the last change, for people
+  int64_t below_since_us = 0;  // grace runs from here; 0: not below
+  std::string reason;          // of the last change, for people
 
-  // Returns true where the tier changed. A tier is reached at any step; grace begins, and a tier is lost, at the user's own hour
-  // only (`daily`): scores fall with the days, and how often somebody looks in between must not tell.
-  bool step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs, int64_t now_us, bool daily);
+  // Returns true where the tier changed. A tier is reached at any step; grace begins, and a tier is lost, at the user's
+  // own hour only (`daily`): scores fall with the days, and how often somebody looks in between must not tell.
+  bool step(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs, int64_t now_us,
+            bool daily);
   void write(Writer& w) const;
   bool read(Reader& r);
 };
 
-const char* tier_name(Tier tier);           // "member", "contributor", "key", "lead"
-std::string points_text(int64_t micros);    // "12.5", exact, trailing zeros dropped
+const char* tier_name(Tier tier);         // "member", "contributor", "key", "lead"
+std::string points_text(int64_t micros);  // "12.5", exact, trailing zeros dropped
 
 // Payload of OutKind::kTier.
 struct TierChange {

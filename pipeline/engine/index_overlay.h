@@ -27,7 +27,9 @@ class IndexOverlay {
   const Store& store_;
   std::function<Status()> settle_;
   struct Hash {
-    size_t operator()(const IndexKey& k) const { return (k.key.hash ^ k.order * 0x9E3779B97F4A7C15U) + k.index * 0xC2B2AE3D27D4EB4FU; }
+    size_t operator()(const IndexKey& k) const {
+      return (k.key.hash ^ k.order * 0x9E3779B97F4A7C15U) + k.index * 0xC2B2AE3D27D4EB4FU;
+    }
   };
   std::vector<std::pair<IndexKey, bool>> sorted(const IndexKey& from, uint64_t last_order, bool all) const;
   absl::flat_hash_map<IndexKey, bool, Hash> changes_;  // many a tick; in order only at a commit, or for a walk

@@ -1,5 +1,6 @@
-// The one place where state lives: an ordered key-value store with column families, atomic batches and snapshots. RocksStore is the
-// only code that knows RocksDB; MemoryStore (tests, simulator) behaves the same and can be told to fail.
+// The one place where state lives: an ordered key-value store with column families, atomic batches and snapshots.
+// RocksStore is the only code that knows RocksDB; MemoryStore (tests, simulator) behaves the same and can be told to
+// fail.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ class WriteSet {
   virtual ~WriteSet() = default;
   virtual void put(Family family, std::string_view key, std::string_view value) = 0;
   virtual void erase(Family family, std::string_view key) = 0;
-  virtual void erase_range(Family family, std::string_view from, std::string_view to) = 0;  // [from, to); none if from >= to
+  virtual void erase_range(Family family, std::string_view from,
+                           std::string_view to) = 0;  // [from, to); none if from >= to
   virtual size_t bytes() const = 0;
   virtual size_t rows() const = 0;
 };
@@ -46,28 +48,32 @@ class Store {
  public:
   virtual ~Store() = default;
   virtual std::unique_ptr<WriteSet> new_write_set() = 0;
-  // All of it or nothing. `sync`: durable when it returns; without, a crash of the machine may lose it but never part of it,
-  // nor anything before it while keeping it. After success the set is empty and may be used again; after a failure it is as it was.
+  // All of it or nothing. `sync`: durable when it returns; without, a crash of the machine may lose it but never part
+  // of it, nor anything before it while keeping it. After success the set is empty and may be used again; after a
+  // failure it is as it was.
   virtual Status write(WriteSet& set, bool sync) = 0;
   virtual bool get(Family family, std::string_view key, std::string& value, Status& status) const = 0;
   // values[i] is set and found[i] true where keys[i] exists. Keys sorted by the caller for speed, not for meaning.
   virtual Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
                            std::vector<bool>& found) const = 0;
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
-  // Drops whole files of rows in [from, to) where it can; what stays is invisible to nobody: only for rows that no state names any more.
+  // Drops whole files of rows in [from, to) where it can; what stays is invisible to nobody: only for rows that no
+  // state names any more.
   virtual Status drop_range(Family family, std::string_view from, std::string_view to) = 0;
-  struct Figures { uint64_t bytes_on_disk = 0, memtable_bytes = 0, block_cache_bytes = 0, estimated_rows = 0; };
+  struct Figures {
+    uint64_t bytes_on_disk = 0, memtable_bytes = 0, block_cache_bytes = 0, estimated_rows = 0;
+  };
   virtual Figures figures() const = 0;
 };
 
 struct StoreOptions {
-  size_t block_cache_mb = 128;   // blocks and memtables together stay in this
+  size_t block_cache_mb = 128;  // blocks and memtables together stay in this
   int background_threads = 1;
-  bool read_only = false;        // for dump and evaluate beside nothing else
+  bool read_only = false;  // for dump and evaluate beside nothing else
 };
 
-// Opens or makes the store in DIR/store. Refuses, with the reason and what to do: another format version, a folder that is no
-// store of ours, one in use by another process.
+// Opens or makes the store in DIR/store. Refuses, with the reason and what to do: another format version, a folder that
+// is no store of ours, one in use by another process.
 Status open_rocks_store(const std::string& dir, const StoreOptions& options, std::unique_ptr<Store>& out);
 
 // In memory, for tests and the simulator.

@@ -12,7 +12,8 @@ constexpr int64_t kDay0 = 17000 * kDayUs;
 
 LikeEntry like(uint64_t post, uint64_t author, int64_t time_us, uint64_t id, bool undo = false) {
   LikeEntry e;
-  e.post = post, e.author = author, e.time_us = time_us, e.id_hash = id, e.slot = slot_of(time_us), e.kind = LikeKind::kLike, e.undo = undo;
+  e.post = post, e.author = author, e.time_us = time_us, e.id_hash = id, e.slot = slot_of(time_us),
+  e.kind = LikeKind::kLike, e.undo = undo;
   return e;
 }
 
@@ -44,7 +45,8 @@ TEST(LikeBook, HalvesByThePairsLikesOfThirtyDays) {
   LikeBook book;
   for (uint64_t i = 0; i < 5; ++i) book.append(like(100 + i, 7, kDay0 + static_cast<int64_t>(i) * kDayUs, i + 1));
   for (size_t i = 0; i < 5; ++i) EXPECT_EQ(book.worth(i).halvings, i);
-  book.append(like(200, 7, kDay0 + 31 * kDayUs, 50));  // of the five, those of the 30 days before: days 2, 3, 4; day 1 is 30 days back
+  book.append(like(200, 7, kDay0 + 31 * kDayUs,
+                   50));  // of the five, those of the 30 days before: days 2, 3, 4; day 1 is 30 days back
   EXPECT_EQ(book.worth(5).halvings, 3);
   book.append(like(300, 8, kDay0, 51));
   EXPECT_EQ(book.worth(6).halvings, 0);
@@ -104,8 +106,10 @@ TEST(LikeBook, SurvivesReloadsAtAnyMoment) {
       }
       ASSERT_EQ(kept.entries().size(), reloaded.entries().size());
       ASSERT_EQ(disk.blocks, other.blocks);
-      for (size_t k = 0; k < kept.entries().size(); ++k) ASSERT_EQ(kept.worth(k), reloaded.worth(k)) << "entry " << k << " after " << i;
-      for (uint64_t p = 0; p < 60; ++p) ASSERT_EQ(kept.standing(p, LikeKind::kLike), reloaded.standing(p, LikeKind::kLike));
+      for (size_t k = 0; k < kept.entries().size(); ++k)
+        ASSERT_EQ(kept.worth(k), reloaded.worth(k)) << "entry " << k << " after " << i;
+      for (uint64_t p = 0; p < 60; ++p)
+        ASSERT_EQ(kept.standing(p, LikeKind::kLike), reloaded.standing(p, LikeKind::kLike));
       std::string a, b;
       Writer wa(a), wb(b);
       kept.write(wa), reloaded.write(wb);
