@@ -37,7 +37,10 @@ std::string losses(const pb::FlagBeneficiary& b) {
 void print_flag(const pb::Flag& f, int evidence_max) {
   std::cout << plain(f.id()) << ": " << kind(f.kind()) << ", " << status(f.status()) << ", confidence "
             << confidence(f.confidence_permille()) << "\n";
-  std::cout << "  " << plain(f.summary()) << "\n";
+  // The summary begins with the flag's id, which stands in the line above already.
+  const std::string_view summary = f.summary();
+  const std::string id = f.id() + ": ";
+  std::cout << "  " << plain(summary.starts_with(id) ? summary.substr(id.size()) : summary) << "\n";
   std::cout << "  raised " << time_text(f.opened_time()) << ", last changed " << time_text(f.updated_time()) << "\n";
   if (f.has_evidence_from_time())
     std::cout << "  evidence from " << time_text(f.evidence_from_time()) << " to " << time_text(f.evidence_until_time())
