@@ -171,6 +171,14 @@ void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
   }
 }
 
+// A batch holds itself while records of it are open; whoever stops before they are closed lets go of it here.
+Ingest::~Ingest() {
+  std::vector<std::shared_ptr<PollBatch>> batches;
+  for (const auto& [tick, bucket] : open_)
+    for (const Record* record : buckets_[bucket])
+      if (record->batch->self != nullptr) batches.push_back(std::move(record->batch->self));
+}
+
 void Ingest::hold(Record& record, TickId tick, PollBatch& batch) {
   ++batch.open;
   if (last_bucket_ == UINT32_MAX || tick != last_tick_) {

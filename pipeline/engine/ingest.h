@@ -51,6 +51,7 @@ class Ingest {
  public:
   // `known`: partitions of the store, by number in the engine; new ones get the numbers behind. `committed`: TickId{}
   // for a new store.
+  ~Ingest();  // frees the records of open ticks, before the sources go
   Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources,
          const ControlLog& control, const std::vector<PartitionState>& known, TickId committed);
 

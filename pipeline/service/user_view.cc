@@ -282,8 +282,9 @@ bool user_message(Lookup& lookup, uint64_t user, Audience audience, pb::User& ou
   if (staff) fill_flags(lookup, scores, people, out);
   if (const int64_t first = first_active_us(scores, people); first != 0)
     set_time(first, out.mutable_first_active_time());
+  // Where only the day is known it is that day's beginning, which may lie before the first act.
   if (const int64_t last = last_active_us(scores, people, reading.now_us()); last != 0)
-    set_time(last, out.mutable_last_active_time());
+    set_time(std::max(last, first_active_us(scores, people)), out.mutable_last_active_time());
   if (people != nullptr) out.set_followers(people->followers), out.set_closed(people->closed);
   for (const Grant& grant : s.grants) {
     if (grant.expires_us != 0 && grant.expires_us <= reading.now_us()) continue;

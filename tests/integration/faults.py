@@ -184,7 +184,14 @@ class Requests(unittest.TestCase):
         self.assertIn(b"bellwether.v1.KeyUsers", listed[0])
 
     def test_metrics(self):
-        self.assertIsNotNone(self.serve.metric("bellwether_records_consumed_total"))
+        (WORK / "metrics.jsonl").write_text(json.dumps({**EVENT, "id": "of-metrics"}) + "\n", encoding="utf-8")
+        self.serve.ctl_text("publish", WORK / "metrics.jsonl", "--wait", 20)
+        metric = self.serve.metric
+        consumed = wait_for("the metrics to be current", lambda: metric("bellwether_records_consumed_total"))
+        parts = [metric(f"bellwether_records_{name}_total") for name in ("applied", "duplicate", "late", "dead_lettered")]
+        self.assertEqual(consumed, sum(parts))
+        for name in ("lag_records", "watermark_seconds", "ticks_total", "commits_total", "cache_bytes", "memory_resident_bytes", "users"):
+            self.assertIsNotNone(metric(f"bellwether_{name}"), name)
 
 
 class Roles(unittest.TestCase):

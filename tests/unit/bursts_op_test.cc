@@ -93,7 +93,8 @@ TEST_F(BurstsTest, ALaterBurstIsAnotherFlag) {
   for (uint64_t i = 0; i < 40; ++i) like(1000 + i, true), now += kSecondUs;
   ASSERT_GT(raises().size(), first);
   EXPECT_NE(raises().back().id, raises().front().id);
-  for (const uint64_t user : raises().back().subjects) EXPECT_GE(user, 1000U);
+  const auto last = raises().back();
+  for (const uint64_t user : last.subjects) EXPECT_GE(user, 1000U);
 }
 
 TEST_F(BurstsTest, TheStateStaysBoundedAndLosesNobody) {
