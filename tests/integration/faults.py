@@ -13,7 +13,12 @@ import grpc
 from lib.harness import *  # noqa: F403
 from lib.harness import event_pb2, ingest_pb2, key_users_pb2, settings
 
-EVENT = {"id": "e1", "time": "2025-01-10T00:00:00Z", "user": "u1", "post": {"post": "p1", "kind": "POST_KIND_IDEA", "action": "POST_ACTION_PUBLISHED"}}
+EVENT = {
+    "id": "e1",
+    "time": "2025-01-10T00:00:00Z",
+    "user": "u1",
+    "post": {"post": "p1", "kind": "POST_KIND_IDEA", "action": "POST_ACTION_PUBLISHED"},
+}
 
 
 class Configuration(unittest.TestCase):
@@ -29,10 +34,21 @@ class Configuration(unittest.TestCase):
 
     def test_bad(self):
         result = self.check("engine:\n  thread: 2\n  batch: many\n  lateness_ms: -1\nlog: 5\n", 2)
-        for word in ("bellwether.yaml:2", "thread", "bellwether.yaml:3", "many", "1..100000", "bellwether.yaml:4", "-1", "bellwether.yaml:5"):
+        for word in (
+            "bellwether.yaml:2",
+            "thread",
+            "bellwether.yaml:3",
+            "many",
+            "1..100000",
+            "bellwether.yaml:4",
+            "-1",
+            "bellwether.yaml:5",
+        ):
             self.assertIn(word, result.err)
         self.assertIn("engine.threads", run("serve", "--check", "--set", "engine.threads=lots", expect=2).err)
-        self.assertIn("BELLWETHER_ENGINE_THREDS", run("serve", "--check", env={"BELLWETHER_ENGINE_THREDS": "2"}, expect=2).err)
+        self.assertIn(
+            "BELLWETHER_ENGINE_THREDS", run("serve", "--check", env={"BELLWETHER_ENGINE_THREDS": "2"}, expect=2).err
+        )
         self.assertIn("kafka.properties", run("serve", "--check", "--set", "kafka.properties=5", expect=2).err)
 
 
@@ -59,7 +75,9 @@ class DataFolder(unittest.TestCase):
         serve = Serve(folder("port-1"))
         try:
             serve.start()
-            refused = run("serve", *settings({**Serve(folder("port-2")).settings, "service.listen": serve.address}), expect=1)
+            refused = run(
+                "serve", *settings({**Serve(folder("port-2")).settings, "service.listen": serve.address}), expect=1
+            )
             self.assertIn(str(serve.port), refused.err)
         finally:
             serve.end()
@@ -67,8 +85,16 @@ class DataFolder(unittest.TestCase):
     def test_other_version(self):
         data = folder("version")
         run("replay", self.events, "--data", data)
-        subprocess.run(["ldb", f"--db={data}/store", "--column_family=meta", "put", "format", "bellwether-store 999"], check=True, capture_output=True)
-        for command in (["replay", self.events, "--data", data], ["dump", "--data", data], ["serve", *settings(Serve(data).settings)]):
+        subprocess.run(
+            ["ldb", f"--db={data}/store", "--column_family=meta", "put", "format", "bellwether-store 999"],
+            check=True,
+            capture_output=True,
+        )
+        for command in (
+            ["replay", self.events, "--data", data],
+            ["dump", "--data", data],
+            ["serve", *settings(Serve(data).settings)],
+        ):
             self.assertIn("bellwether-store 999", run(*command, expect=1).err)
 
     def test_not_a_store(self):
@@ -83,17 +109,44 @@ class DataFolder(unittest.TestCase):
         data = folder("fixed")
         run("replay", self.events, "--data", data)
         for change in ("community.half_life_days=10", "community.hash_key=other", "engine.lateness_ms=5"):
-            self.assertIn(change.split("=", maxsplit=1)[0].split(".")[1], run("replay", self.events, "--data", data, "--set", change, expect=1).err)
+            self.assertIn(
+                change.split("=", maxsplit=1)[0].split(".")[1],
+                run("replay", self.events, "--data", data, "--set", change, expect=1).err,
+            )
 
     def test_full_disk(self):
         """Stops with a clear error, and goes on without loss once there is room."""
         disk = folder("disk")
-        mounted = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)], capture_output=True, check=False).returncode == 0
+        mounted = (
+            os.geteuid() == 0
+            and subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
         if not mounted:
             self.skipTest("a small disk needs root and mount")
         try:
-            events, _ = simulate("same", "--users", 2000, "--days", 40, "--seed", 5, "--ring", "20x10:0.9:burst", "--ring", "12x8:0.9:spread")
-            command = ["replay", events, "--data", disk / "data", *settings({"engine.commit_mb": 1, "engine.commit_ms": 10, "engine.commit_behind_ms": 50})]
+            events, _ = simulate(
+                "same",
+                "--users",
+                2000,
+                "--days",
+                40,
+                "--seed",
+                5,
+                "--ring",
+                "20x10:0.9:burst",
+                "--ring",
+                "12x8:0.9:spread",
+            )
+            command = [
+                "replay",
+                events,
+                "--data",
+                disk / "data",
+                *settings({"engine.commit_mb": 1, "engine.commit_ms": 10, "engine.commit_behind_ms": 50}),
+            ]
             full = run(*command, expect=1)
             self.assertRegex(full.err, "(?i)no space left|disk is full")
             self.assertLess(len(full.err.splitlines()), 8, full.err)
@@ -117,14 +170,32 @@ class CommandLine(unittest.TestCase):
         for command in commands:
             self.assertIn(command, overview)
             self.assertTrue(run(command, "--help").out.strip())
-        for bad in ([], ["nonsense"], ["replay"], ["replay", "--nonsense", "x"], ["dump"], ["simulate", "--users", "many"], ["simulate", "--ring", "20by10"],
-                    ["import"], ["import", "csv", "x", "--kind", "like"], ["evaluate"], ["ctl"], ["ctl", "nonsense"], ["ctl", "top", "--output", "xml"],
-                    ["serve", "--config"]):
+        for bad in (
+            [],
+            ["nonsense"],
+            ["replay"],
+            ["replay", "--nonsense", "x"],
+            ["dump"],
+            ["simulate", "--users", "many"],
+            ["simulate", "--ring", "20by10"],
+            ["import"],
+            ["import", "csv", "x", "--kind", "like"],
+            ["evaluate"],
+            ["ctl"],
+            ["ctl", "nonsense"],
+            ["ctl", "top", "--output", "xml"],
+            ["serve", "--config"],
+        ):
             result = run(*bad, expect=2)
             self.assertTrue(result.err.strip(), f"{bad} says nothing")
         missing = WORK / "not-there"
-        for failing in (["replay", missing, "--data", folder("cli")], ["dump", "--data", missing], ["import", "edges", missing], ["evaluate", "--data", missing, "--labels", missing],
-                        ["import", "stackexchange", missing]):
+        for failing in (
+            ["replay", missing, "--data", folder("cli")],
+            ["dump", "--data", missing],
+            ["import", "edges", missing],
+            ["evaluate", "--data", missing, "--labels", missing],
+            ["import", "stackexchange", missing],
+        ):
             result = run(*failing, expect=1)
             self.assertIn("not-there", result.err)
 
@@ -158,29 +229,49 @@ class Requests(unittest.TestCase):
     def test_queries(self):
         users = self.serve.key_users()
         self.refused(lambda: users.GetUser(key_users_pb2.GetUserRequest(), timeout=5), "user")
-        self.refused(lambda: users.GetUser(key_users_pb2.GetUserRequest(user="nobody"), timeout=5), "nobody", grpc.StatusCode.NOT_FOUND)
+        self.refused(
+            lambda: users.GetUser(key_users_pb2.GetUserRequest(user="nobody"), timeout=5),
+            "nobody",
+            grpc.StatusCode.NOT_FOUND,
+        )
         self.refused(lambda: users.ListUsers(key_users_pb2.ListUsersRequest(page_size=-1), timeout=5), "page_size")
-        self.refused(lambda: users.ListUsers(key_users_pb2.ListUsersRequest(page_token="mine"), timeout=5), "page_token")
+        self.refused(
+            lambda: users.ListUsers(key_users_pb2.ListUsersRequest(page_token="mine"), timeout=5), "page_token"
+        )
         self.refused(lambda: users.ListUsers(key_users_pb2.ListUsersRequest(filter="tier = "), timeout=5), "filter")
         self.refused(lambda: users.ListUsers(key_users_pb2.ListUsersRequest(order_by="height"), timeout=5), "order_by")
-        self.refused(lambda: users.GetLeaderboard(key_users_pb2.GetLeaderboardRequest(profile="no-such"), timeout=5), "profile")
+        self.refused(
+            lambda: users.GetLeaderboard(key_users_pb2.GetLeaderboardRequest(profile="no-such"), timeout=5), "profile"
+        )
 
     def test_publish_and_read_back(self):
         bad = event_pb2.Event(id="x")
-        self.refused(lambda: self.serve.ingest().Publish(ingest_pb2.PublishRequest(events=[bad]), timeout=5), "events[0]")
+        self.refused(
+            lambda: self.serve.ingest().Publish(ingest_pb2.PublishRequest(events=[bad]), timeout=5), "events[0]"
+        )
         now = int(time.time())
         event = event_pb2.Event(id="mine", user="writer")
         event.time.seconds = now
-        event.post.post, event.post.kind, event.post.action = "my-post", event_pb2.POST_KIND_IDEA, event_pb2.POST_ACTION_PUBLISHED
+        event.post.post, event.post.kind, event.post.action = (
+            "my-post",
+            event_pb2.POST_KIND_IDEA,
+            event_pb2.POST_ACTION_PUBLISHED,
+        )
         answer = self.serve.ingest().Publish(ingest_pb2.PublishRequest(events=[event]), timeout=10)
         # Read your own writes: the answer waits until the record is in it.
-        read = self.serve.key_users().GetUser(key_users_pb2.GetUserRequest(user="writer", min_position=answer.positions), timeout=20)
+        read = self.serve.key_users().GetUser(
+            key_users_pb2.GetUserRequest(user="writer", min_position=answer.positions), timeout=20
+        )
         self.assertEqual(read.user.overall.score_micros, 1_000_000)
 
     def test_reflection_and_health(self):
         health = self.serve.channel().unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=5)
         self.assertEqual(health, b"\x08\x01")
-        listed = list(self.serve.channel().stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(iter([b"\x3a\x00"]), timeout=5))
+        listed = list(
+            self.serve.channel().stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(
+                iter([b"\x3a\x00"]), timeout=5
+            )
+        )
         self.assertIn(b"bellwether.v1.KeyUsers", listed[0])
 
     def test_metrics(self):
@@ -188,32 +279,75 @@ class Requests(unittest.TestCase):
         self.serve.ctl_text("publish", WORK / "metrics.jsonl", "--wait", 20)
         metric = self.serve.metric
         consumed = wait_for("the metrics to be current", lambda: metric("bellwether_records_consumed_total"))
-        parts = [metric(f"bellwether_records_{name}_total") for name in ("applied", "duplicate", "late", "dead_lettered")]
+        parts = [
+            metric(f"bellwether_records_{name}_total") for name in ("applied", "duplicate", "late", "dead_lettered")
+        ]
         self.assertEqual(consumed, sum(parts))
-        for name in ("lag_records", "watermark_seconds", "ticks_total", "commits_total", "cache_bytes", "memory_resident_bytes", "users"):
+        for name in (
+            "lag_records",
+            "watermark_seconds",
+            "ticks_total",
+            "commits_total",
+            "cache_bytes",
+            "memory_resident_bytes",
+            "users",
+        ):
             self.assertIsNotNone(metric(f"bellwether_{name}"), name)
 
 
 class Roles(unittest.TestCase):
     def test_tokens(self):
         tokens = folder("tokens") / "tokens"
-        tokens.write_text("".join(f"{name}-token-0123456789abcdef {name} {name}\n" for name in ("member", "platform", "moderator", "admin")), encoding="utf-8")
+        tokens.write_text(
+            "".join(
+                f"{name}-token-0123456789abcdef {name} {name}\n"
+                for name in ("member", "platform", "moderator", "admin")
+            ),
+            encoding="utf-8",
+        )
         tokens.chmod(0o600)
         serve = Serve(folder("roles"), {"service.tokens": tokens})
         try:
             serve.spawn()
-            wait_for("the service", lambda: run("ctl", "status", "--address", serve.address, "--token", "admin-token-0123456789abcdef", expect=None).code == 0)
+            wait_for(
+                "the service",
+                lambda: (
+                    run(
+                        "ctl",
+                        "status",
+                        "--address",
+                        serve.address,
+                        "--token",
+                        "admin-token-0123456789abcdef",
+                        expect=None,
+                    ).code
+                    == 0
+                ),
+            )
 
             def code(role, *arguments):
                 words = ["--token", f"{role}-token-0123456789abcdef"] if role else []
                 return run("ctl", *arguments, "--address", serve.address, *words, expect=None)
+
             self.assertEqual(code("moderator", "flags").code, 0)
-            for role, arguments in ((None, ["top"]), ("nobody", ["top"]), ("member", ["flags"]), ("member", ["user", "platform"]), ("platform", ["flags"])):
+            for role, arguments in (
+                (None, ["top"]),
+                ("nobody", ["top"]),
+                ("member", ["flags"]),
+                ("member", ["user", "platform"]),
+                ("platform", ["flags"]),
+            ):
                 result = code(role, *arguments)
                 self.assertEqual(result.code, 1, f"{role} {arguments}: {result}")
                 self.assertRegex(result.err, "(?i)token|role|permission|allowed|may")
-            refused = subprocess.run([PROGRAM, "serve", *settings({**Serve(folder("open")).settings, "service.listen": "0.0.0.0:0"})], capture_output=True,
-                                     text=True, timeout=30, env=environment(), check=False)
+            refused = subprocess.run(
+                [PROGRAM, "serve", *settings({**Serve(folder("open")).settings, "service.listen": "0.0.0.0:0"})],
+                capture_output=True,
+                text=True,
+                timeout=30,
+                env=environment(),
+                check=False,
+            )
             self.assertNotEqual(refused.returncode, 0)
             self.assertIn("tokens", refused.stderr)
             serve.stop()

@@ -23,8 +23,14 @@ PARTITIONS = 4
 
 def bad_records():
     """(reason, bytes) of every kind of record that is no event."""
+
     def like(**changes):
-        event = {"id": "bad", "time": "2025-01-10T00:00:00Z", "user": "u1", "like": {"post": "p1", "author": "u2", "kind": "LIKE_KIND_LIKE"}}
+        event = {
+            "id": "bad",
+            "time": "2025-01-10T00:00:00Z",
+            "user": "u1",
+            "like": {"post": "p1", "author": "u2", "kind": "LIKE_KIND_LIKE"},
+        }
         for name, value in changes.items():
             target = event["like"] if name in event["like"] else event
             if value is None:
@@ -32,6 +38,7 @@ def bad_records():
             else:
                 target[name] = value
         return json.dumps(event).encode()
+
     good = event_pb2.Event()
     json_format.Parse(like(), good)
     message = good.SerializeToString()
@@ -43,7 +50,7 @@ def bad_records():
         ("EMPTY_ID", like(id="")),
         ("EMPTY_ID", like(author="")),
         ("ID_TOO_LONG", like(user="x" * 65)),
-        ("INVALID_UTF8", message[:user_at] + b"\x1a\x02\xc3\x28" + message[user_at + 4:]),
+        ("INVALID_UTF8", message[:user_at] + b"\x1a\x02\xc3\x28" + message[user_at + 4 :]),
         ("UNSPECIFIED_ENUM", like(kind="LIKE_KIND_UNSPECIFIED")),
         ("FUTURE", like(time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600)))),
         ("BODY_MISSING", like(like=None)),
@@ -87,7 +94,11 @@ class Watcher(threading.Thread):
                         if answer.HasField("change"):
                             self.changes.append(answer.change)
                 except grpc.RpcError as error:
-                    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+                    if error.code() not in (
+                        grpc.StatusCode.UNAVAILABLE,
+                        grpc.StatusCode.DEADLINE_EXCEEDED,
+                        grpc.StatusCode.CANCELLED,
+                    ):
                         self.failed = f"{error.code()} {error.details()}"
                         return
                     self.resumed += 1
@@ -100,7 +111,9 @@ class KafkaLine(unittest.TestCase):
         cls.broker = Broker("line-broker").start()
         cls.broker.create(topics(PREFIX), PARTITIONS, **{"message.timestamp.type": "LogAppendTime"})
         cls.broker.create([f"bellwether.{name}" for name in OUTPUTS])
-        cls.serve = Serve(folder("line-data"), {"kafka.brokers": cls.broker.address, "kafka.refresh_s": 1, "engine.idle_ms": 2500})
+        cls.serve = Serve(
+            folder("line-data"), {"kafka.brokers": cls.broker.address, "kafka.refresh_s": 1, "engine.idle_ms": 2500}
+        )
 
     @classmethod
     def tearDownClass(cls):
@@ -118,8 +131,19 @@ class KafkaLine(unittest.TestCase):
         for number, line in enumerate(fast):
             produce(producer, topic_of(line), number * 7 % PARTITIONS, encoded(line, number), failed)
         self.assertEqual((producer.flush(60), failed), (0, []))
-        feeders = [Feeder(broker, [(f"{PREFIX}.likes", encoded(line, i // PARTITIONS)) for i, line in enumerate(likes) if i % PARTITIONS == p], p, seconds)
-                   for p, seconds in enumerate((2, 6, 12, 24))]
+        feeders = [
+            Feeder(
+                broker,
+                [
+                    (f"{PREFIX}.likes", encoded(line, i // PARTITIONS))
+                    for i, line in enumerate(likes)
+                    if i % PARTITIONS == p
+                ],
+                p,
+                seconds,
+            )
+            for p, seconds in enumerate((2, 6, 12, 24))
+        ]
         for feeder in feeders:
             feeder.start()
 
@@ -140,7 +164,11 @@ class KafkaLine(unittest.TestCase):
         # The broker goes away: said once, nothing lost, answers go on.
         before = serve.status().account
         broker.stop()
-        wait_for(lambda: f"the broker's absence is not said:\n{serve.log()[-2000:]}", lambda: serve.said("no broker answers"), 30)
+        wait_for(
+            lambda: f"the broker's absence is not said:\n{serve.log()[-2000:]}",
+            lambda: serve.said("no broker answers"),
+            30,
+        )
         time.sleep(6)
         away = serve.status().account
         self.assertEqual(away.consumed, away.applied + away.duplicate + away.late + away.dead_lettered)
@@ -190,7 +218,9 @@ class KafkaLine(unittest.TestCase):
         self.assertEqual([row["user"] for row in top["entries"]], [e.user for e in board.entries])
         self.assertEqual([int(row["scoreMicros"]) for row in top["entries"]], [e.score_micros for e in board.entries])
         for entry in board.entries[:5]:
-            answer = self.serve.key_users().ExplainScore(key_users_pb2.ExplainScoreRequest(user=entry.user, profile="overall"), timeout=10)
+            answer = self.serve.key_users().ExplainScore(
+                key_users_pb2.ExplainScoreRequest(user=entry.user, profile="overall"), timeout=10
+            )
             self.assertEqual(sum(c.contribution_micros for c in answer.contributions), answer.score.score_micros)
             self.assertEqual(answer.score.score_micros, entry.score_micros)
 
@@ -200,8 +230,19 @@ class KafkaLine(unittest.TestCase):
         # Early on the day after the last: much later, and all scores and flags would be gone.
         last = datetime.datetime.fromisoformat(json.loads(lines[-1])["time"].replace("Z", "+00:00")).date()
         when = f"{last + datetime.timedelta(days=1)}T00:10:00Z"
-        event = {"id": "added-1", "time": when, "user": "newcomer", "post": {"post": "added-post", "kind": "POST_KIND_IDEA", "action": "POST_ACTION_PUBLISHED"}}
-        wait_for("the new partition on the broker", lambda: len(self.broker.admin().list_topics(f"{PREFIX}.posts").topics[f"{PREFIX}.posts"].partitions) > PARTITIONS)
+        event = {
+            "id": "added-1",
+            "time": when,
+            "user": "newcomer",
+            "post": {"post": "added-post", "kind": "POST_KIND_IDEA", "action": "POST_ACTION_PUBLISHED"},
+        }
+        wait_for(
+            "the new partition on the broker",
+            lambda: (
+                len(self.broker.admin().list_topics(f"{PREFIX}.posts").topics[f"{PREFIX}.posts"].partitions)
+                > PARTITIONS
+            ),
+        )
         kcat_line(self.broker, f"{PREFIX}.posts", json.dumps(event).encode(), partition=PARTITIONS)
         status = self.serve.wait_consumed(len(lines) + 1)
         self.assertIn((f"{PREFIX}.posts", PARTITIONS), [(p.topic, p.partition) for p in status.partitions])
@@ -219,7 +260,9 @@ class KafkaLine(unittest.TestCase):
         self.assertEqual(status.account.dead_lettered, before.dead_lettered + len(bad))
         expected = collections.Counter(reason for reason, _ in bad)
         listed = self.serve.ctl("deadletters", "--limit", 100)["deadLetters"]
-        self.assertEqual(collections.Counter(row["reason"].removeprefix("DEAD_LETTER_REASON_") for row in listed), expected)
+        self.assertEqual(
+            collections.Counter(row["reason"].removeprefix("DEAD_LETTER_REASON_") for row in listed), expected
+        )
         sent = sorted(value for _, value in bad)
         for row in self.serve.admin().ListDeadLetters(admin_pb2.ListDeadLettersRequest(), timeout=10).dead_letters:
             self.assertEqual((row.topic, row.partition), (f"{PREFIX}.likes", 0))
@@ -229,6 +272,7 @@ class KafkaLine(unittest.TestCase):
 
         def arrived():
             return len({key for key, _ in self.broker.read("bellwether.deadletters")}) >= len(bad)
+
         wait_for("the dead letters on their topic", arrived, 30)
         records = {}
         for _, value in self.broker.read("bellwether.deadletters"):
@@ -239,25 +283,38 @@ class KafkaLine(unittest.TestCase):
 
     def check_out_topics(self):
         """What is repeated is the same; the last record about a user is what the service answers."""
-        status = wait_for("the outbox to empty", lambda: (lambda s: s if s.outbox_pending == 0 else None)(self.serve.status()), 60)
-        kinds = {"scores": out_pb2.ScoreRecord, "tiers": out_pb2.TierRecord, "flags": out_pb2.FlagRecord, "alerts": out_pb2.AlertRecord}
+        status = wait_for(
+            "the outbox to empty", lambda: (lambda s: s if s.outbox_pending == 0 else None)(self.serve.status()), 60
+        )
+        kinds = {
+            "scores": out_pb2.ScoreRecord,
+            "tiers": out_pb2.TierRecord,
+            "flags": out_pb2.FlagRecord,
+            "alerts": out_pb2.AlertRecord,
+        }
         records = {}
         for name, kind in kinds.items():
             seen = {}
             for key, value in self.broker.read(f"bellwether.{name}"):
                 record = kind.FromString(value)
-                self.assertEqual(seen.setdefault(record.id, value), value, f"{name}: {record.id} came twice and differs")
+                self.assertEqual(
+                    seen.setdefault(record.id, value), value, f"{name}: {record.id} came twice and differs"
+                )
                 if hasattr(record, "user"):
                     self.assertEqual(key.decode(), record.user)
             records[name] = [kind.FromString(value) for value in seen.values()]
         self.assertTrue(records["scores"] and records["tiers"])
         minutes = collections.Counter((r.user, r.time.seconds // 60) for r in records["scores"])
-        self.assertEqual([m for m in minutes.items() if m[1] > 1], [], "more than one score record of a user in a minute")
+        self.assertEqual(
+            [m for m in minutes.items() if m[1] > 1], [], "more than one score record of a user in a minute"
+        )
         last = {}
         for record in records["tiers"]:
             if record.user not in last or (record.tick.slot, record.tick.sub_tick, record.id) > last[record.user][0]:
                 last[record.user] = ((record.tick.slot, record.tick.sub_tick, record.id), record.tier)
-        answer = self.serve.key_users().BatchGetUsers(key_users_pb2.BatchGetUsersRequest(users=sorted(last)[:100]), timeout=10)
+        answer = self.serve.key_users().BatchGetUsers(
+            key_users_pb2.BatchGetUsersRequest(users=sorted(last)[:100]), timeout=10
+        )
         self.assertEqual({u.id: u.tier for u in answer.users}, {name: last[name][1] for name in sorted(last)[:100]})
         flags = self.serve.flags().ListFlags(flags_pb2.ListFlagsRequest(), timeout=10).flags
         self.assertEqual({f.id for f in flags}, {r.flag.id for r in records["flags"]})
@@ -285,9 +342,11 @@ class KafkaLine(unittest.TestCase):
         flag = self.serve.flags().GetFlag(flags_pb2.GetFlagRequest(flag=flags[0].id), timeout=10).flag
         losers = [b for b in flag.beneficiaries if any(loss.taken_micros for loss in b.losses)]
         self.assertTrue(losers and flag.evidence and flag.summary)
+
         def standing(user):
             answer = self.serve.key_users().GetUser(key_users_pb2.GetUserRequest(user=user), timeout=10).user
             return [c.score_micros for c in answer.capabilities]
+
         before = {b.user: standing(b.user) for b in losers}
         decided = self.serve.ctl("decide", flag.id, "dismiss", "--reason", "end-to-end test")
         position = decided["position"]
@@ -296,6 +355,7 @@ class KafkaLine(unittest.TestCase):
         def dismissed():
             now = self.serve.flags().GetFlag(flags_pb2.GetFlagRequest(flag=flag.id), timeout=10).flag
             return now if now.status == flag_pb2.FLAG_STATUS_DISMISSED else None
+
         now = wait_for("the verdict to be folded", dismissed, 30)
         self.assertEqual([d.reason for d in now.history], ["end-to-end test"])
         self.assertFalse(any(loss.taken_micros for b in now.beneficiaries for loss in b.losses))
@@ -303,7 +363,9 @@ class KafkaLine(unittest.TestCase):
             for loss in b.losses:
                 before[b.user][loss.capability - 1] += loss.taken_micros
             self.assertEqual(standing(b.user), before[b.user])
-        self.assertEqual(run("ctl", "decide", "no-such-flag", "dismiss", "--address", self.serve.address, expect=1).code, 1)
+        self.assertEqual(
+            run("ctl", "decide", "no-such-flag", "dismiss", "--address", self.serve.address, expect=1).code, 1
+        )
 
 
 if __name__ == "__main__":

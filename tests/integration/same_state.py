@@ -15,7 +15,9 @@ from lib.harness import environment, settings
 class SameState(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.events, cls.labels = simulate("same", "--users", 2000, "--days", 40, "--seed", 5, "--ring", "20x10:0.9:burst", "--ring", "12x8:0.9:spread")
+        cls.events, cls.labels = simulate(
+            "same", "--users", 2000, "--days", 40, "--seed", 5, "--ring", "20x10:0.9:burst", "--ring", "12x8:0.9:spread"
+        )
         cls.lines = read_events(cls.events)
         data = folder("same-file")
         run("replay", cls.events, "--data", data)
@@ -43,8 +45,16 @@ class SameState(unittest.TestCase):
     def test_shards_threads_batches(self):
         for shards, threads, batch in ((1, 1, 1), (2, 2, 7), (8, 8, 10000)):
             data = folder("same-shards")
-            run("replay", self.events, "--data", data, *settings({"engine.shards": shards, "engine.threads": threads, "engine.batch": batch}))
-            self.assertEqual("", difference(self.expected, dump(data)), f"{shards} shards, {threads} threads, batches of {batch}")
+            run(
+                "replay",
+                self.events,
+                "--data",
+                data,
+                *settings({"engine.shards": shards, "engine.threads": threads, "engine.batch": batch}),
+            )
+            self.assertEqual(
+                "", difference(self.expected, dump(data)), f"{shards} shards, {threads} threads, batches of {batch}"
+            )
 
     def test_compressed_and_piped(self):
         data = folder("same-gz")
@@ -76,7 +86,10 @@ class SameState(unittest.TestCase):
             broker.create(topics(prefix), partitions)
             produce_all(broker, self.lines, prefix, partitions)
             data = folder(f"same-kafka-{partitions}")
-            serve = Serve(data, {"kafka.brokers": broker.address, "kafka.topics": ",".join(topics(prefix)), "kafka.outputs": "false"})
+            serve = Serve(
+                data,
+                {"kafka.brokers": broker.address, "kafka.topics": ",".join(topics(prefix)), "kafka.outputs": "false"},
+            )
             run("serve", "--until-end", *settings(serve.settings))
             self.same(data, f"Kafka, {partitions} partitions")
 
@@ -84,8 +97,22 @@ class SameState(unittest.TestCase):
         seed = int(os.environ.get("BELLWETHER_TEST_SEED", time.time_ns() % 1_000_000))
         chance, data = random.Random(seed), folder("same-killed")
         # Small commits and often, so that a kill falls into every part of one; slow enough to be killed twenty times.
-        command = [PROGRAM, "replay", str(self.events), "--data", str(data),
-                   *settings({"engine.commit_ms": 10, "engine.commit_behind_ms": 20, "engine.commit_mb": 1, "engine.batch": 7, "engine.threads": 2})]
+        command = [
+            PROGRAM,
+            "replay",
+            str(self.events),
+            "--data",
+            str(data),
+            *settings(
+                {
+                    "engine.commit_ms": 10,
+                    "engine.commit_behind_ms": 20,
+                    "engine.commit_mb": 1,
+                    "engine.batch": 7,
+                    "engine.threads": 2,
+                }
+            ),
+        ]
         begin = time.monotonic()
         full = folder("same-timed")
         run(*command[1:3], "--data", full, *command[5:])

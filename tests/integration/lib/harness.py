@@ -24,12 +24,22 @@ from google.protobuf import json_format
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROGRAM = os.environ.get("BELLWETHER_TEST_PROGRAM", str(ROOT / "build/release/bellwether"))
-WORK = pathlib.Path(os.environ["BELLWETHER_TEST_WORK"])  # a folder of this run, made and deleted by tests/integration/run
+WORK = pathlib.Path(
+    os.environ["BELLWETHER_TEST_WORK"]
+)  # a folder of this run, made and deleted by tests/integration/run
 BROKER_SCRIPT = ROOT / "tests/integration/broker"
 INPUTS = ("posts", "likes", "referrals", "betatests", "judgements", "accounts")
 OUTPUTS = ("scores", "tiers", "flags", "alerts", "deadletters")
-TOPIC_OF_BODY = {"post": "posts", "like": "likes", "referral": "referrals", "betaTest": "betatests", "judgement": "judgements",
-                 "account": "accounts", "entitlementUse": "accounts", "feedback": "accounts"}
+TOPIC_OF_BODY = {
+    "post": "posts",
+    "like": "likes",
+    "referral": "referrals",
+    "betaTest": "betatests",
+    "judgement": "judgements",
+    "account": "accounts",
+    "entitlementUse": "accounts",
+    "feedback": "accounts",
+}
 
 sys.path.insert(0, str(WORK / "schemas"))
 from bellwether.v1 import admin_pb2, admin_pb2_grpc, event_pb2, flag_pb2, flags_pb2, flags_pb2_grpc  # noqa: E402
@@ -54,7 +64,15 @@ def run(*arguments, expect=0, timeout=180, stdin=None, env=None):
     """Runs the program to its end. `expect`: its exit code; None: any."""
     command = [PROGRAM, *map(str, arguments)]
     begin = time.monotonic()
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, env=environment(**(env or {})), check=False)
+    done = subprocess.run(
+        command,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment(**(env or {})),
+        check=False,
+    )
     result = Result(command, done.returncode, done.stdout, done.stderr, time.monotonic() - begin)
     assert expect is None or result.code == expect, f"expected exit code {expect}: {result}"
     return result
@@ -105,6 +123,7 @@ def settings(values):
 
 # ---- dumps ----
 
+
 def dump(data):
     return run("dump", "--data", data).out
 
@@ -126,11 +145,15 @@ def difference(left, right):
     only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
     if not only_a and not only_b and a == b:
         return ""
-    return "\n".join([f"{len(only_a)} and {len(only_b)} lines differ (of {len(a)} and {len(b)})"] +
-                     [f"- {line[:600]}" for line in only_a[:3]] + [f"+ {line[:600]}" for line in only_b[:3]])
+    return "\n".join(
+        [f"{len(only_a)} and {len(only_b)} lines differ (of {len(a)} and {len(b)})"]
+        + [f"- {line[:600]}" for line in only_a[:3]]
+        + [f"+ {line[:600]}" for line in only_b[:3]]
+    )
 
 
 # ---- the service ----
+
 
 class Serve:
     """`bellwether serve` in a data folder. Its output is kept in FOLDER/serve.log."""
@@ -139,8 +162,13 @@ class Serve:
         self.data, self.log_path = pathlib.Path(data), pathlib.Path(data).parent / (pathlib.Path(data).name + ".log")
         self.log_path.unlink(missing_ok=True)
         self.port, self.metrics_port = free_port(), free_port()
-        self.settings = {"engine.data_dir": data, "service.listen": f"127.0.0.1:{self.port}", "service.drain_s": 1,
-                         "metrics.listen": f"127.0.0.1:{self.metrics_port}", **(options or {})}
+        self.settings = {
+            "engine.data_dir": data,
+            "service.listen": f"127.0.0.1:{self.port}",
+            "service.drain_s": 1,
+            "metrics.listen": f"127.0.0.1:{self.metrics_port}",
+            **(options or {}),
+        }
         self.arguments, self.env, self.process = list(arguments), env or {}, None
         self._channel = None
 
@@ -150,8 +178,13 @@ class Serve:
 
     def spawn(self):
         with open(self.log_path, "a", encoding="utf-8") as log:
-            self.process = subprocess.Popen([PROGRAM, "serve", *settings(self.settings), *self.arguments], stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, env=environment(**self.env))
+            self.process = subprocess.Popen(
+                [PROGRAM, "serve", *settings(self.settings), *self.arguments],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=environment(**self.env),
+            )
         return self
 
     def start(self, timeout=60):
@@ -160,6 +193,7 @@ class Serve:
         def answers():
             assert self.process.poll() is None, f"serve ended with {self.process.returncode}:\n{self.log()[-3000:]}"
             return run("ctl", "status", "--address", self.address, "--output", "json", expect=None).code == 0
+
         wait_for(lambda: f"serve does not answer:\n{self.log()[-3000:]}", answers, timeout)
         return self
 
@@ -233,11 +267,13 @@ class Serve:
             status = self.status()
             last[:] = [status.account]
             return status.account.consumed >= records and status.account.pending == 0 and status
+
         return wait_for(lambda: f"{records} records expected, account: {last}\n{self.log()[-2000:]}", done, timeout)
 
     def metric(self, name):
         """Sum over the labels of one Prometheus metric; None where it is not there."""
         import urllib.request
+
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         found = [float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}(\{{| )", line)]
@@ -245,6 +281,7 @@ class Serve:
 
 
 # ---- Kafka ----
+
 
 class Broker:
     """A real Kafka of this test run's own."""
@@ -273,7 +310,9 @@ class Broker:
 
     def create(self, names, partitions=1, **config):
         client = self.admin()  # its answers end with it
-        made = client.create_topics([confluent_kafka.admin.NewTopic(name, partitions, 1, config=config) for name in names])
+        made = client.create_topics(
+            [confluent_kafka.admin.NewTopic(name, partitions, 1, config=config) for name in names]
+        )
         for future in made.values():
             future.result(30)
 
@@ -283,19 +322,46 @@ class Broker:
             future.result(30)
 
     def producer(self):
-        return confluent_kafka.Producer({"bootstrap.servers": self.address, "linger.ms": 5, "acks": "all", "log_level": 0,
-                                         "enable.idempotence": True, "queue.buffering.max.messages": 1000000})
+        return confluent_kafka.Producer(
+            {
+                "bootstrap.servers": self.address,
+                "linger.ms": 5,
+                "acks": "all",
+                "log_level": 0,
+                "enable.idempotence": True,
+                "queue.buffering.max.messages": 1000000,
+            }
+        )
 
     def read(self, topic):
         """Every record of a topic by kcat, an independent consumer: [(key, value bytes)]."""
-        done = subprocess.run(["kcat", "-C", "-b", self.address, "-t", topic, "-o", "beginning", "-e", "-q", "-D", "", "-f", "%K,%S,%k%s"],
-                              capture_output=True, timeout=60, check=True)
+        done = subprocess.run(
+            [
+                "kcat",
+                "-C",
+                "-b",
+                self.address,
+                "-t",
+                topic,
+                "-o",
+                "beginning",
+                "-e",
+                "-q",
+                "-D",
+                "",
+                "-f",
+                "%K,%S,%k%s",
+            ],
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
         rows, rest = [], done.stdout
         while rest:
             key_size, size, rest = rest.split(b",", 2)
             key_size, size = max(int(key_size), 0), max(int(size), 0)
-            rows.append((rest[:key_size], rest[key_size:key_size + size]))
-            rest = rest[key_size + size:]
+            rows.append((rest[:key_size], rest[key_size : key_size + size]))
+            rest = rest[key_size + size :]
         return rows
 
 
@@ -304,6 +370,7 @@ def topics(prefix):
 
 
 # ---- events ----
+
 
 def read_events(path):
     with open(path, encoding="utf-8") as lines:
@@ -326,7 +393,12 @@ def encoded(line, number):
 def produce(producer, topic, partition, value, failed):
     while True:
         try:
-            producer.produce(topic, value=value, partition=partition, on_delivery=lambda error, _: error and failed.append(str(error)))
+            producer.produce(
+                topic,
+                value=value,
+                partition=partition,
+                on_delivery=lambda error, _: error and failed.append(str(error)),
+            )
             producer.poll(0)
             return
         except BufferError:
@@ -351,8 +423,12 @@ def simulate(name, *arguments):
 
 
 def kcat_line(broker, topic, value, key="", partition=0):
-    subprocess.run(["kcat", "-P", "-b", broker.address, "-t", topic, "-p", str(partition), *(["-k", key] if key else [])], input=value, check=True,
-                   timeout=60)
+    subprocess.run(
+        ["kcat", "-P", "-b", broker.address, "-t", topic, "-p", str(partition), *(["-k", key] if key else [])],
+        input=value,
+        check=True,
+        timeout=60,
+    )
 
 
 __all__ = [name for name in globals() if not name.startswith("_")]
