@@ -140,8 +140,9 @@ class Loader {
   std::string place(int line) const { return file_ + ":" + std::to_string(line); }
 
   static bool is_foreign(std::string_view rest) {
-    return rest.starts_with("CTL_") || rest.starts_with("TEST_") || rest == "SERVICE_HOST" ||
-           rest.starts_with("SERVICE_PORT") || rest == "PORT" || rest.starts_with("PORT_");
+    return rest.starts_with("CTL_") || rest.starts_with("TEST_") || rest.starts_with("BROKER_") || rest == "TOKEN" ||
+           rest == "CACHE" || rest == "DATA" || rest == "SERVICE_HOST" || rest.starts_with("SERVICE_PORT") ||
+           rest == "PORT" || rest.starts_with("PORT_");
   }
 
   static const KeySpec* find_starred(const std::string& name, std::string& chosen) {
