@@ -203,7 +203,6 @@ class Flags final : public OperatorOf<FlagsState> {
         change_status(state, FlagStatus::kClosed, item, context);
         emit(state, What::kClosed, Decision::kUnspecified, context);
       } else if (!state.working) {
-        if (state.status != FlagStatus::kNone) context.index(IndexId::kFlagsByTime, 0, flag_order(state.opened), false);
         state = FlagsState();
         return;
       }
@@ -234,15 +233,16 @@ class Flags final : public OperatorOf<FlagsState> {
   }
 
   // When a flag that discounts ends by itself: its likes have left the score window and nothing is left to take. When
-  // one that does not is forgotten.
+  // verdicts on a flag that nobody raised are forgotten. A flag once raised is history and stays.
   static int64_t deadline_us(const FlagsState& state, const Context& context) {
     const int64_t window_us = context.community().window_days * kDayUs;
     if (discounts(state.status)) return state.newest_us + window_us + kFlagCarriesDays * kDayUs;
-    const TickId& since = state.status == FlagStatus::kNone ? state.updated : state.ended;
-    return since.slot * kSlotUs + window_us + kFlagKeptDays * kDayUs;
+    if (state.status != FlagStatus::kNone) return INT64_MAX;
+    return state.updated.slot * kSlotUs + window_us + kFlagKeptDays * kDayUs;
   }
   static void wake(const FlagsState& state, Context& context) {
-    context.wake_at(std::max(deadline_us(state, context), context.now_us() + kHourUs));
+    const int64_t deadline = deadline_us(state, context);
+    if (deadline != INT64_MAX) context.wake_at(std::max(deadline, context.now_us() + kHourUs));
   }
 
   // --- Who is told ---

@@ -26,7 +26,7 @@ namespace bellwether {
 constexpr size_t kFlagHistoryMax = 64;  // decisions; the oldest are dropped and counted
 constexpr size_t kFlagSeenMax = 1024;   // ids of verdicts; the oldest are forgotten first
 constexpr size_t kFlagDetailsMax = 32;  // further ones are left out
-constexpr int64_t kFlagKeptDays = 30;   // a row is kept the score window and so many days after its end
+constexpr int64_t kFlagKeptDays = 30;   // verdicts on a flag never raised are kept the window and so many days
 constexpr int64_t kFlagCarriesDays =
     2;  // when its newest event is the window and so many days old, a flag ends by itself
 constexpr uint32_t kSettleRounds = 10;  // people -> posts -> scores, and people may need several rounds to tell it all
