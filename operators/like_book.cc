@@ -139,8 +139,7 @@ void LikeBook::set_discount(OpenDiscount discount) {
       d = std::move(discount);
       return;
     }
-  if (discounts_.size() >= kUserFlagsMax) discounts_.erase(discounts_.begin());
-  discounts_.push_back(std::move(discount));
+  if (discounts_.size() < kUserFlagsMax) discounts_.push_back(std::move(discount));
 }
 
 bool LikeBook::end_discount(uint64_t flag) {

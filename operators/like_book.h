@@ -70,8 +70,9 @@ class LikeBook {
   uint32_t on_day(int64_t day) const;
 
   void append(LikeEntry entry);  // a like or an undo; links an undo with what it takes back
-  void set_discount(
-      OpenDiscount discount);  // opens, or replaces the one of the same flag; the oldest leaves past kUserFlagsMax
+  // Opens it, or replaces the one of the same flag. With kUserFlagsMax open a further one is refused whole: to forget
+  // an older one would leave what it took taken for good.
+  void set_discount(OpenDiscount discount);
   bool end_discount(uint64_t flag);
 
   // What entry i is worth: with every open discount, or as if `without` were not there.

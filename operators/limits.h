@@ -24,7 +24,7 @@ constexpr int64_t kSeenUs = 7 * kDayUs;     // event ids are remembered so long
 constexpr int64_t kPairUs = 30 * kDayUs;    // likes of a pair inside this halve the next one
 constexpr uint32_t kHalvingMax = 20;        // 1 point >> 20 is 0 micro-points
 constexpr uint32_t kDayLikesMax = 4096;     // likes of a liker and day beyond this are counted, worth nothing
-constexpr size_t kUserFlagsMax = 8;         // open flags kept at one user
+constexpr size_t kUserFlagsMax = 32;        // open flags kept at one user
 constexpr int64_t kChangesUs = 7 * kDayUs;  // tier and flag changes can be watched from so far back
 
 static_assert(kDayUs % kSlotUs == 0 && kHourUs % kSlotUs == 0, "days and hours begin with a tick");

@@ -203,7 +203,7 @@ class Scores final : public OperatorOf<ScoresState> {
           at->confirmed = false;
           return;
         }
-        if (s.without.size() >= kUserFlagsMax) s.without.erase(s.without.begin());
+        if (s.without.size() >= kUserFlagsMax) return;  // its end will give back the score, not the tier's history
         WithoutFlag w;
         w.flag = b.flag, w.flag_id = std::string(b.flag_id), w.kind = b.kind, w.opened_us = context.now_us(),
         w.machine = s.machine;

@@ -73,6 +73,22 @@ TEST(LikeBook, UndoneLikesHalveAndDiscountedOnesDoNot) {
   EXPECT_EQ(book.worth(3).halvings, 2);
 }
 
+TEST(LikeBook, AFlagBeyondTheBoundIsRefusedAndTheOldOnesStay) {
+  LikeBook book;
+  book.append(like(1, 7, kDay0, 1));
+  book.append(like(2, 7, kDay0 + 1, 2));
+  for (uint64_t flag = 1; flag <= kUserFlagsMax + 1; ++flag) {
+    OpenDiscount d;
+    d.flag = flag, d.scope.posts = {flag <= kUserFlagsMax ? 1U : 2U}, d.authenticity = 0;
+    book.set_discount(d);
+  }
+  EXPECT_EQ(book.discounts().size(), kUserFlagsMax);
+  EXPECT_EQ(book.worth(0).authenticity, 0);
+  EXPECT_EQ(book.worth(1).authenticity, kAuthentic);
+  for (uint64_t flag = 1; flag <= kUserFlagsMax; ++flag) EXPECT_TRUE(book.end_discount(flag));
+  EXPECT_EQ(book.worth(0).authenticity, kAuthentic);
+}
+
 TEST(LikeBook, AnUndoBeforeItsLikeVoidsIt) {
   LikeBook book;
   book.append(like(1, 7, kDay0 + 10, 1, true));
