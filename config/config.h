@@ -134,6 +134,7 @@ struct KafkaConfig {
   uint32_t queued_mb = 64;                // fetch queue over all partitions
   std::string out_prefix = "bellwether";  // .scores .tiers .flags .alerts .deadletters
   bool outputs = true;                    // false: nothing is written to Kafka
+  std::string on_gap = "fail";            // records gone before they were read: fail, or skip to the first available
   bool operator==(const KafkaConfig&) const = default;
 };
 struct LogConfig {  // the embedded log

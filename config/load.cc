@@ -32,6 +32,13 @@ std::string below(std::string_view group, std::string_view name) {
   return group.empty() ? std::string(name) : std::string(group) + "." + std::string(name);
 }
 
+// A name as it was given; one that a terminal could choke on, or very long, as quoted() shows it.
+std::string shown(const std::string& name) {
+  const auto printable = [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; };
+  const bool plain = name.size() <= 100 && !invalid_utf8_at(name) && std::all_of(name.begin(), name.end(), printable);
+  return plain ? name : quoted(name);
+}
+
 std::string shown(const YamlNode& node, const KeySpec* key) {
   switch (node.kind) {
     case YamlNode::Kind::kNull:
@@ -65,7 +72,7 @@ class Loader {
     for (const KeySpec& key : schema()) names.emplace(environment_name(key.name), &key);
     for (const auto& [name, value] : environment) {
       if (!name.starts_with(kPrefix) || is_foreign(std::string_view(name).substr(kPrefix.size()))) continue;
-      const std::string origin = "environment " + name;
+      const std::string origin = "environment " + shown(name);
       std::string chosen;
       const KeySpec* key = nullptr;
       if (const auto it = names.find(name); it != names.end()) key = it->second;
@@ -88,7 +95,7 @@ class Loader {
     for (const std::string& set : sets) {
       const size_t equals = set.find('=');
       const std::string name = set.substr(0, equals);
-      const std::string origin = name.empty() ? "--set" : "--set " + name.substr(0, 100);
+      const std::string origin = name.empty() ? "--set" : "--set " + shown(name);
       if (equals == std::string::npos || name.empty()) {
         error(origin, "given " + quoted(set) + ", allowed: KEY=VALUE");
         continue;

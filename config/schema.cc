@@ -25,6 +25,7 @@ bool is_level(std::string_view text) {
   return text == "trace" || text == "debug" || text == "info" || text == "warn" || text == "error" || text == "off";
 }
 bool is_format(std::string_view text) { return text == "text" || text == "json"; }
+bool is_on_gap(std::string_view text) { return text == "fail" || text == "skip"; }
 bool is_listen_or_empty(std::string_view text) { return text.empty() || is_listen_address(text); }
 
 // HOST and PORT of an address; an empty host if it is none.
@@ -145,6 +146,8 @@ void source_keys(Table& t) {
   t.text(
       "kafka.out_prefix", 1, 200, "a topic name (letters, digits, . _ -) of 1..200 bytes", is_topic,
       [](Config & c) -> auto& { return c.kafka.out_prefix; });
+  t.text(
+      "kafka.on_gap", 1, 16, "one of fail, skip", is_on_gap, [](Config & c) -> auto& { return c.kafka.on_gap; });
   t.boolean(
       "log.enabled", [](Config & c) -> auto& { return c.log.enabled; });
   t.whole(

@@ -3,6 +3,9 @@
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <thread>
 
 namespace bellwether {
 namespace {
@@ -10,13 +13,15 @@ namespace {
 constexpr auto kSayAgain = std::chrono::minutes(1);
 constexpr auto kAskEvery = std::chrono::seconds(2);
 constexpr int kAskMs = 200;
+constexpr int kScramWorksFrom = 0x020601ff;
 using Clock = std::chrono::steady_clock;
 
 std::string seconds(Clock::duration time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
 }
 
-void on_error(rd_kafka_t* client, int code, const char* reason, void* opaque) {
+void on_error(rd_kafka_t* client, int code, const char* text_of, void* opaque) {
+  const std::string reason = text_of;
   KafkaNotice& notice = *static_cast<KafkaNotice*>(opaque);
   const auto error = static_cast<rd_kafka_resp_err_t>(code);
   switch (error) {
@@ -25,7 +30,11 @@ void on_error(rd_kafka_t* client, int code, const char* reason, void* opaque) {
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
-      return;  // one of several brokers, or the first sign of all being down
+      return notice.lost(reason);  // one of several brokers, or the first sign of all being down
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+      return notice.seldom(rd_kafka_err2name(error), KafkaLevel::kError, reason + notice.login_hint());
+    case RD_KAFKA_RESP_ERR__SSL:
+      return notice.seldom(rd_kafka_err2name(error), KafkaLevel::kError, reason);
     case RD_KAFKA_RESP_ERR__FATAL: {
       char text[512];
       (void)rd_kafka_fatal_error(client, text, sizeof text);
@@ -50,28 +59,73 @@ int on_statistics(rd_kafka_t*, char* json, size_t size, void* opaque) {
 }
 
 // True if any broker answers within the timeout.
-bool kafka_answers(rd_kafka_s* client, int timeout_ms) {
-  const rd_kafka_metadata_t* metadata = nullptr;
-  if (rd_kafka_metadata(client, 0, nullptr, &metadata, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
-  rd_kafka_metadata_destroy(metadata);
-  return true;
+bool kafka_answers(const KafkaHandle& client, int timeout_ms) {
+  auto answers = std::make_shared<std::atomic<bool>>(false);
+  return ask_kafka(
+             [client, answers, timeout_ms] {
+               const rd_kafka_metadata_t* metadata = nullptr;
+               if (rd_kafka_metadata(client.get(), 0, nullptr, &metadata, timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
+                 return;
+               rd_kafka_metadata_destroy(metadata);
+               *answers = true;
+             },
+             timeout_ms) &&
+         *answers;
 }
 
 }  // namespace
+
+KafkaNotice::~KafkaNotice() {
+  if (!away_ || hooks_.outage == nullptr) return;
+  const std::lock_guard lock(hooks_.outage->mutex);
+  --hooks_.outage->clients;
+}
+
+bool ask_kafka(std::function<void()> ask, int timeout_ms) {
+  constexpr int kWaitingMax = 4;
+  constexpr int kGraceMs = 100;
+  static std::atomic<int> waiting{0};
+  struct State {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool done = false;
+  };
+  if (waiting.fetch_add(1) >= kWaitingMax) {
+    waiting.fetch_sub(1);
+    return false;
+  }
+  auto state = std::make_shared<State>();
+  std::thread([state, ask = std::move(ask)]() mutable {
+    ask();
+    ask = {};
+    waiting.fetch_sub(1);
+    const std::lock_guard lock(state->mutex);
+    state->done = true;
+    state->changed.notify_all();
+  }).detach();
+  std::unique_lock lock(state->mutex);
+  return state->changed.wait_for(lock, std::chrono::milliseconds(timeout_ms + kGraceMs), [&] { return state->done; });
+}
 
 void KafkaNotice::say(KafkaLevel level, const std::string& text) const {
   if (hooks_.log) hooks_.log(level, who_ + ": " + text);
 }
 
 void KafkaNotice::away(const std::string& why) {
+  std::string text;
   {
     const std::lock_guard lock(mutex_);
     if (away_) return;
     away_ = true;
-    why_ = why;
+    why_ = text = lost_.empty() ? why : why + "; " + lost_;
     since_ = said_ = Clock::now();
   }
-  say(KafkaLevel::kWarning, "no broker answers (" + why + "); trying again until one does");
+  if (hooks_.outage != nullptr) {
+    const std::lock_guard lock(hooks_.outage->mutex);
+    if (hooks_.outage->clients++ > 0) return;
+    hooks_.outage->said = Clock::now();
+  }
+  say(KafkaLevel::kWarning, "no broker answers (" + text + "); trying again until one does");
 }
 
 void KafkaNotice::suspect(const std::string& why) {
@@ -82,7 +136,12 @@ void KafkaNotice::suspect(const std::string& why) {
   asked_ = {};
 }
 
-void KafkaNotice::check(rd_kafka_s* client) {
+void KafkaNotice::lost(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  lost_ = why;
+}
+
+void KafkaNotice::check(const KafkaHandle& client) {
   const bool known = remind();
   std::string why;
   {
@@ -105,7 +164,12 @@ void KafkaNotice::back() {
     const std::lock_guard lock(mutex_);
     if (!away_) return;
     away_ = false;
+    lost_.clear();
     text = "a broker answers again after " + seconds(Clock::now() - since_);
+  }
+  if (hooks_.outage != nullptr) {
+    const std::lock_guard lock(hooks_.outage->mutex);
+    if (--hooks_.outage->clients > 0) return;
   }
   say(KafkaLevel::kInfo, text);
 }
@@ -119,6 +183,11 @@ bool KafkaNotice::remind() {
     if (now - said_ < kSayAgain) return true;
     said_ = now;
     text = "no broker has answered for " + seconds(now - since_) + " (" + why_ + ")";
+    if (hooks_.outage != nullptr) {
+      const std::lock_guard shared(hooks_.outage->mutex);
+      if (now - hooks_.outage->said < kSayAgain) return true;
+      hooks_.outage->said = now;
+    }
   }
   say(KafkaLevel::kWarning, text);
   return true;
@@ -126,11 +195,12 @@ bool KafkaNotice::remind() {
 
 void KafkaNotice::seldom(const std::string& key, KafkaLevel level, const std::string& text) {
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(hooks_.outage != nullptr ? hooks_.outage->mutex : mutex_);
+    auto& seldom = hooks_.outage != nullptr ? hooks_.outage->seldom : seldom_;
     const auto now = Clock::now();
-    std::erase_if(seldom_, [&](const auto& said) { return now - said.second >= kSayAgain; });
-    if (std::ranges::find(seldom_, key, &std::pair<std::string, Time>::first) != seldom_.end()) return;
-    seldom_.emplace_back(key, now);
+    std::erase_if(seldom, [&](const auto& said) { return now - said.second >= kSayAgain; });
+    if (std::ranges::find(seldom, key, &std::pair<std::string, Time>::first) != seldom.end()) return;
+    seldom.emplace_back(key, now);
   }
   say(level, text);
 }
@@ -167,6 +237,16 @@ Status make_kafka_client(bool producer, const KafkaConfig& config,
   }
   for (const auto& [key, value] : settings) set(key, value);
   if (!status.ok()) return status;
+  const auto mechanism = std::ranges::find_if(config.properties, [](const auto& property) {
+    return property.first == "sasl.mechanism" || property.first == "sasl.mechanisms";
+  });
+  // Its answer repeats a part that brokers no longer let pass (pull request 4895 of librdkafka).
+  if (mechanism != config.properties.end() && mechanism->second.starts_with("SCRAM") &&
+      rd_kafka_version() < kScramWorksFrom) {
+    notice->set_login_hint(std::string("; librdkafka ") + rd_kafka_version_str() +
+                           ", which this program runs with, cannot log in by SCRAM to Apache Kafka 4, whatever the "
+                           "password: that needs 2.6.1 or newer. PLAIN over TLS and client certificates work");
+  }
   rd_kafka_conf_set_opaque(conf, notice.get());
   rd_kafka_conf_set_error_cb(conf, on_error);
   rd_kafka_conf_set_log_cb(conf, on_log);

@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "pipeline/sources/kafka_topics.h"
+
 namespace bellwether {
 namespace {
 
@@ -104,7 +106,7 @@ void KafkaSink::Impl::run() {
   bool made = options_.topics.empty();
   while (!stopping_) {
     (void)rd_kafka_poll(client_.get(), kPollMs);
-    notice_->check(client_.get());
+    notice_->check(client_);
     if (!made && Clock::now() - asked >= std::chrono::seconds(1)) {
       made = make_topics();
       asked = Clock::now();
@@ -144,7 +146,7 @@ bool KafkaSink::Impl::make_topics() {
   while (event == nullptr && !stopping_ && Clock::now() < until) {
     event = rd_kafka_queue_poll(queue, kPollMs);
     (void)rd_kafka_poll(client, 0);
-    notice_->check(client);
+    notice_->check(client_);
   }
   bool all = false;
   if (const rd_kafka_CreateTopics_result_t* result = event ? rd_kafka_event_CreateTopics_result(event) : nullptr) {
@@ -156,13 +158,8 @@ bool KafkaSink::Impl::make_topics() {
       if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) continue;
       const std::string name = rd_kafka_topic_result_name(topics[i]);
       // A topic that exists is all that is needed, also without the right to make topics.
-      rd_kafka_topic_t* topic = rd_kafka_topic_new(client, name.c_str(), nullptr);
-      const rd_kafka_metadata_t* metadata = nullptr;
-      const bool asked = rd_kafka_metadata(client, 0, topic, &metadata, kAdminMs) == RD_KAFKA_RESP_ERR_NO_ERROR;
-      const bool exists = asked && metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0;
-      if (asked) rd_kafka_metadata_destroy(metadata);
-      rd_kafka_topic_destroy(topic);
-      if (exists) continue;
+      const auto metadata = kafka_topic(client_, name, kAdminMs);
+      if (metadata != nullptr && metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0) continue;
       all = false;
       const char* why = rd_kafka_topic_result_error_string(topics[i]);
       notice_->seldom("make " + name, KafkaLevel::kWarning,

@@ -30,9 +30,15 @@ class KafkaSource : public Source {
   // by topic in the configured order, then by number. A broker that is away or a topic that does not exist yet is no
   // error.
   Status refresh() override;
+  // As of when the partition was found.
+  int64_t first_offset(size_t partition) const override;
+  // One a batch, of its last record.
+  Bookmark bookmark(size_t partition, int64_t below) override;
+  void expect(size_t partition, const Bookmark& bookmark) override;
   Status start(size_t partition, int64_t next_offset) override;
-  // Errors, given again at every further poll: our offset is not on the broker any more or was never there (deleted, or
-  // another topic of the same name); a record that cannot be read (checksum, compression).
+  // Errors, given again at every further poll: our offset was deleted and kafka.on_gap is fail (skip: the batch tells
+  // the gap); the topic was deleted, or is another of the same name, as far as can be told: it ends before our offset,
+  // or holds something else where an earlier record stood; a record that cannot be read (checksum, compression).
   Status poll(size_t partition, size_t max_records, int timeout_ms, Batch& out) override;
   // As of the last fetch; asks the broker, at most every second, where nothing was fetched yet.
   int64_t end_offset(size_t partition) override;
@@ -41,7 +47,8 @@ class KafkaSource : public Source {
   // newest record or from check_topic_times().
   bool log_append_time(size_t partition) const;
 
-  // A sentence for each topic whose producers may stamp records with any time in the future (CreateTime without
+  // refresh() asks for this by itself when it finds partitions, and poll() and refresh() log it. A sentence for each
+  // topic whose producers may stamp records with any time in the future (CreateTime without
   // message.timestamp.after.max.ms). Best effort: topics that the broker does not describe within timeout_ms are left
   // out.
   std::vector<std::string> check_topic_times(int timeout_ms = 3000);
