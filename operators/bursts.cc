@@ -134,9 +134,9 @@ std::optional<BurstLikes> BurstLikes::decode(std::string_view in) {
   const uint64_t n = r.varint();
   if (!r.ok() || n > Limits::kLikes) return std::nullopt;
   int64_t last = 0;
-  for (uint64_t i = 0; i < n; ++i) {
+  for (uint64_t i = 0; i < n && r.ok(); ++i) {
     Like l;
-    l.liker = r.fixed64(), l.post = r.fixed64(), l.time_us = last + r.zigzag(), l.id_hash = r.fixed64();
+    l.liker = r.fixed64(), l.post = r.fixed64(), l.time_us = r.above(last), l.id_hash = r.fixed64();
     last = l.time_us;
     b.likes_.push_back(l);
   }

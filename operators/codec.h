@@ -63,6 +63,10 @@ class Reader {
     const uint64_t v = varint();
     return static_cast<int64_t>(v >> 1) ^ -static_cast<int64_t>(v & 1);
   }
+  // Values written as zigzag(value - base), or zigzag(base - value). Times, days and points stay far within 2^60: what
+  // leads outside is no state of ours, and no sum of it may overflow.
+  int64_t above(int64_t base) { return distant(base, zigzag(), false); }
+  int64_t below(int64_t base) { return distant(base, zigzag(), true); }
   bool boolean() { return u8() != 0; }
   std::string_view bytes() {
     const uint64_t n = varint();
@@ -73,6 +77,15 @@ class Reader {
   }
 
  private:
+  int64_t distant(int64_t base, int64_t distance, bool down) {
+    constexpr int64_t kFar = int64_t{1} << 60;
+    int64_t v = 0;
+    const bool overflow =
+        down ? __builtin_sub_overflow(base, distance, &v) : __builtin_add_overflow(base, distance, &v);
+    if (!overflow && v >= -kFar && v <= kFar && base >= -kFar && base <= kFar) return v;
+    ok_ = false, at_ = end_;
+    return 0;
+  }
   bool need(uint64_t n) {
     if (ok_ && n <= static_cast<uint64_t>(end_ - at_)) return true;
     ok_ = false, at_ = end_;

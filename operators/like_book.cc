@@ -296,8 +296,8 @@ bool LikeBook::read_entries(Reader& r, std::vector<LikeEntry>& out) {
   for (uint64_t i = 0; i < n && r.ok(); ++i) {
     LikeEntry e;
     e.post = r.fixed64(), e.author = r.fixed64(), e.id_hash = r.fixed64();
-    last += r.zigzag(), e.time_us = last;
-    e.slot = slot_of(e.time_us) + r.zigzag();
+    e.time_us = last = r.above(last);
+    e.slot = r.above(slot_of(e.time_us));
     e.rules = static_cast<uint16_t>(r.varint());
     const uint8_t b = r.u8();
     e.kind = static_cast<LikeKind>(b & 7), e.post_kind = static_cast<PostKind>(b >> 3 & 7), e.undo = b >> 6 & 1,
@@ -328,8 +328,8 @@ bool LikeBook::read(Reader& r) {
   int64_t last = 0;
   for (uint64_t i = 0; i < blocks && r.ok(); ++i) {
     Block b;
-    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()),
-                        b.count = static_cast<uint32_t>(r.varint());
+    b.day = last = r.above(last), b.number = static_cast<uint32_t>(r.varint()),
+    b.count = static_cast<uint32_t>(r.varint());
     blocks_.push_back(b);
   }
   next_number_ = static_cast<uint32_t>(r.varint());

@@ -25,7 +25,7 @@ bool read_likes(Reader& r, std::vector<PostLike>& out) {
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     PostLike l;
-    l.liker = r.fixed64(), l.id_hash = r.fixed64(), l.gone = r.boolean(), last += r.zigzag(), l.time_us = last;
+    l.liker = r.fixed64(), l.id_hash = r.fixed64(), l.gone = r.boolean(), l.time_us = last = r.above(last);
     out.push_back(l);
   }
   return r.ok();
@@ -68,8 +68,8 @@ bool PostsState::decode(std::string_view bytes) {
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Block b;
-    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()),
-                        b.count = static_cast<uint32_t>(r.varint());
+    b.day = last = r.above(last), b.number = static_cast<uint32_t>(r.varint()),
+    b.count = static_cast<uint32_t>(r.varint());
     blocks.push_back(b);
   }
   next_number = static_cast<uint32_t>(r.varint());

@@ -10,6 +10,7 @@ namespace {
 using Limits = RingLimits;
 
 constexpr uint8_t kVersion = 1;
+constexpr Nats kNatsMax = kNat << 20;  // of a pair; what is reported saturates at 4,096 nats
 
 void put(Writer& w, const RingCounts& c) {
   w.varint(c.likes), w.varint(c.users), w.varint(c.posts);
@@ -168,8 +169,8 @@ std::optional<CoLikers> CoLikers::decode(std::string_view in) {
   for (size_t i = 0; i < *n; ++i) {
     Partner p;
     p.user = r.fixed64();
-    p.mine_s = static_cast<uint32_t>(int64_t{end} - r.zigzag());
-    p.theirs_s = static_cast<uint32_t>(int64_t{p.mine_s} - r.zigzag());
+    p.mine_s = static_cast<uint32_t>(r.below(end));
+    p.theirs_s = static_cast<uint32_t>(r.below(p.mine_s));
     p.degree = static_cast<uint16_t>(r.varint()), p.reported_q4 = static_cast<uint16_t>(r.varint());
     p.now[2] = r.u8(), p.before[2] = r.u8();
     if (r.boolean()) p.now[1] = r.u8(), p.before[1] = r.u8(), p.now[0] = r.u8(), p.before[0] = r.u8();
@@ -277,7 +278,9 @@ std::optional<RingEvidence> RingEvidence::decode(std::string_view in) {
     Edge edge;
     edge.up = static_cast<Nats>(r.varint()), edge.down = static_cast<Nats>(r.varint());
     edge.time_s = static_cast<uint32_t>(r.varint());
-    e.edges_[pair] = edge;
+    // As written: evidence of a size that occurs, each pair once.
+    if (edge.up < 0 || edge.up > kNatsMax || edge.down < 0 || edge.down > kNatsMax) return std::nullopt;
+    if (!e.edges_.emplace(pair, edge).second) return std::nullopt;
     e.change(pair, 0, edge.up + edge.down);
   }
   const auto seen = get_size(r, 2 * size_t{Limits::kEdges});
@@ -286,7 +289,7 @@ std::optional<RingEvidence> RingEvidence::decode(std::string_view in) {
     const uint64_t user = r.fixed64();
     const auto at = e.users_.find(user);
     const Nats value = static_cast<Nats>(r.varint());
-    if (at == e.users_.end()) return std::nullopt;
+    if (at == e.users_.end() || value < 0 || value > kNatsMax * Limits::kEdges) return std::nullopt;
     at->second.seen = value;
     e.judge(at->second);
   }

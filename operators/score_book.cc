@@ -83,10 +83,10 @@ bool ScoreBook::read(Reader& r) {
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Bucket b;
-    last += r.zigzag(), b.day = last;
+    b.day = last = r.above(last);
     b.rule = static_cast<RuleId>(r.u8()), b.rules = static_cast<uint16_t>(r.varint());
     if (static_cast<size_t>(b.rule) >= kRuleIds) return false;
-    b.count = r.zigzag(), b.raw_micros = r.zigzag(), b.authentic_micros = b.raw_micros - r.zigzag();
+    b.count = r.zigzag(), b.raw_micros = r.zigzag(), b.authentic_micros = r.below(b.raw_micros);
     buckets_.push_back(b);
   }
   return r.ok();

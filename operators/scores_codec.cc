@@ -34,7 +34,7 @@ bool read_rows(Reader& r, std::vector<CreditRow>& rows) {
       row.flag = r.fixed64();
     if ((b & 16) == 0) last = EventRef::read(r);
     row.event = last;
-    row.day = day_of(last.time_us) + r.zigzag(), row.slot = slot_of(last.time_us) + r.zigzag();
+    row.day = r.above(day_of(last.time_us)), row.slot = r.above(slot_of(last.time_us));
     row.count = static_cast<int32_t>(r.zigzag()), row.raw_micros = r.zigzag();
     row.authentic_micros = (b & 32) != 0 ? row.raw_micros : r.zigzag();
     if (static_cast<size_t>(row.rule) >= kRuleIds) return false;
@@ -76,8 +76,8 @@ bool ScoresState::decode(std::string_view bytes) {
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Block b;
-    last += r.zigzag(), b.day = last, b.number = static_cast<uint32_t>(r.varint()),
-                        b.count = static_cast<uint32_t>(r.varint());
+    b.day = last = r.above(last), b.number = static_cast<uint32_t>(r.varint()),
+    b.count = static_cast<uint32_t>(r.varint());
     blocks.push_back(b);
   }
   next_number = static_cast<uint32_t>(r.varint());

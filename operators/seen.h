@@ -48,7 +48,7 @@ class Seen {
     int64_t last = 0;
     for (uint64_t i = 0; i < n && r.ok(); ++i) {
       const uint64_t h = r.fixed64();
-      last += r.zigzag();
+      last = r.above(last);
       entries_.push_back({h, last});
     }
     return r.ok();

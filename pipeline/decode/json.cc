@@ -228,9 +228,16 @@ class Translation {
   bool enumeration(const element& in, const Field& field) {
     const EnumNames& names = *field.names;
     uint64_t number = 0;
+    const auto known = [&](int32_t v) {
+      if (v > 0 && static_cast<size_t>(v) < names.values.size()) number = static_cast<uint64_t>(v);
+    };
     std::string_view name;
-    if (in.get(name) == simdjson::SUCCESS && (name.empty() || (name[0] != '-' && (name[0] < '0' || name[0] > '9')))) {
-      if (name.starts_with(names.prefix)) {
+    if (in.get(name) == simdjson::SUCCESS) {
+      int32_t v = 0;
+      const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), v);
+      if (error == std::errc{} && end == name.data() + name.size()) {
+        known(v);
+      } else if (name.starts_with(names.prefix)) {  // any other text is a name, known or not
         name.remove_prefix(names.prefix.size());
         for (size_t i = 0; i < names.values.size(); ++i) {
           if (names.values[i] == name) number = i;
@@ -239,7 +246,7 @@ class Translation {
     } else {
       int32_t v = 0;
       if (!whole(in, v)) return false;
-      if (v > 0 && static_cast<size_t>(v) < names.values.size()) number = static_cast<uint64_t>(v);
+      known(v);
     }
     out_.tag(field.number, kVarint);
     out_.varint(number);

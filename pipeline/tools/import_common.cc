@@ -53,8 +53,8 @@ class Check {
   }
 };
 
-constexpr int64_t kFirstUs = -62'135'596'800 * kSecondUs;  // year 1, what an RFC 3339 time can say
-constexpr int64_t kLastUs = 253'402'300'800 * kSecondUs;
+constexpr int64_t kFirstUs = -9'214'560'000 * kSecondUs;  // 1678-01-01, the first that the contract takes
+constexpr int64_t kLastUs = 9'246'182'400 * kSecondUs;    // 2263-01-01
 
 }  // namespace
 
@@ -85,7 +85,7 @@ Status EventSorter::add(const Fact& event, std::string_view place, uint64_t line
   for (const std::string_view text : {event.device, event.network, event.channel, event.campaign}) check.optional(text);
   std::visit(check, event.body);
   if (check.problem == nullptr && (event.time_us < kFirstUs || event.time_us >= kLastUs))
-    check.problem = "time outside the years 1 to 9999";
+    check.problem = "time outside the years 1678 to 2262";
   if (check.problem != nullptr) {
     skipped.add(check.problem, place, line);
     return Status::fine();

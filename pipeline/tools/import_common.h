@@ -34,8 +34,8 @@ class Skipped {
 class EventSorter {
  public:
   explicit EventSorter(size_t sort_bytes) : sorter_(sort_bytes) {}
-  // An event that the wire contract would refuse (an id that is empty, over 64 bytes or no UTF-8) is counted as
-  // skipped. `place`, `line`: where its row stands.
+  // An event that the wire contract would refuse (an id that is empty, over 64 bytes or no UTF-8, a time outside the
+  // years 1678 to 2262) is counted as skipped. `place`, `line`: where its row stands.
   Status add(const Fact& event, std::string_view place, uint64_t line, Skipped& skipped);
   // Writes all to `path` (see LineWriter). Draws the bar `label`.
   Status write(const std::string& path, const std::string& label);

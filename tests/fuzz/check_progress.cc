@@ -1,0 +1,92 @@
+// What a restart reads: the progress row, the control log, keys. Any bytes are refused or read; what is read is written
+// back to the same.
+#include "pipeline/engine/control.h"
+#include "pipeline/engine/keys.h"
+#include "pipeline/engine/meta.h"
+#include "tests/fuzz/checks.h"
+
+namespace bellwether::fuzz {
+namespace {
+
+void progress_row(std::string_view bytes) {
+  EngineProgress progress, again;
+  if (!progress.decode(bytes)) return;
+  (void)progress.account();
+  const std::string first = progress.encode();
+  require(again.decode(Exact(first).view()), "progress: refuses what it wrote itself");
+  require(again.encode() == first, "progress: what it wrote reads as something else");
+}
+
+// Rows of the control log, each behind its length; their keys count from 1 unless the input says otherwise.
+void control_rows(Input& in) {
+  const auto store = make_memory_store();
+  const auto set = store->new_write_set();
+  uint64_t number = 1;
+  for (int rows = 0; rows < 16 && !in.empty(); ++rows, ++number) {
+    const uint8_t how = in.byte();
+    const auto size = in.number<uint16_t>();
+    set->put(Family::kControl, how == 255 ? std::string(in.text()) : keys::number(number), in.bytes(size));
+  }
+  const Status written = store->write(*set, true);
+  require(written.ok(), written.message);
+  ControlLog log;
+  if (!read_control(*store, log).ok()) return;
+  // What was read, written again, is read as the same.
+  const auto copy = make_memory_store();
+  const auto copied = copy->new_write_set();
+  number = 1;
+  for (const ConfigVersion& v : log.versions) copied->put(Family::kControl, keys::number(number++), encode(v));
+  for (const auto& [old, row] : log.floors) copied->put(Family::kControl, keys::number(number++), encode(row));
+  require(copy->write(*copied, true).ok(), "a store in memory fails");
+  ControlLog again;
+  const Status status = read_control(*copy, again);
+  require(status.ok(), "control log: refuses what it wrote itself: " + status.message);
+  require(again.versions.size() == log.versions.size() && again.floors.size() == log.floors.size(), "rows are lost");
+  for (size_t i = 0; i < log.versions.size(); ++i)
+    require(encode(again.versions[i]) == encode(log.versions[i]), "a configuration reads as another one");
+  for (size_t i = 0; i < log.floors.size(); ++i)
+    require(encode(again.floors[i].second) == encode(log.floors[i].second), "a floor reads as another one");
+}
+
+// A parser that takes the bytes gives the key that is written as these bytes.
+template <class Key, class Parse, class Write>
+void key(std::string_view bytes, Parse parse, Write write, const char* name) {
+  Key k{};
+  if (parse(bytes, k)) require(write(k) == bytes, std::string(name) + " key: reads as another one");
+}
+
+}  // namespace
+
+void check_progress(std::string_view input) {
+  Input in(input);
+  const uint8_t which = in.byte() % 8;
+  if (which == 1) return control_rows(in);
+  const Exact rest(in.rest());
+  const std::string_view bytes = rest.view();
+  switch (which) {
+    case 0:
+      return progress_row(bytes);
+    case 2: {
+      // The slice stands in front for the order and says again what the hash says: it is not read.
+      StateKey k;
+      if (keys::parse_state(bytes, k)) require(keys::state(k).substr(2) == bytes.substr(2), "a state's key");
+      return;
+    }
+    case 3:
+      return key<TimerKey>(bytes, keys::parse_timer, keys::timer, "timer");
+    case 4:
+      return key<IndexKey>(bytes, keys::parse_index, keys::index, "index");
+    case 5:
+      return key<DeadKey>(bytes, keys::parse_dead, keys::dead, "dead letter");
+    case 6:
+      key<CounterId>(bytes, keys::parse_counter, keys::counter, "counter");
+      return key<uint64_t>(bytes, keys::parse_number, keys::number, "number");
+    default: {
+      OutKind kind{};
+      ChangeId id;
+      if (keys::parse_change(bytes, kind, id)) require(keys::change(kind, id) == bytes, "a change's key");
+    }
+  }
+}
+
+}  // namespace bellwether::fuzz
