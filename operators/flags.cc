@@ -229,6 +229,11 @@ class Flags final : public OperatorOf<FlagsState> {
     change.beneficiaries = static_cast<uint32_t>(state.beneficiaries.size()) + state.more_beneficiaries;
     change.evidence = state.evidence_total();
     change.confidence_permille = state.confidence_permille;
+    const auto first = [](const std::vector<uint64_t>& users) {
+      return std::vector<uint64_t>(users.begin(),
+                                   users.begin() + static_cast<ptrdiff_t>(std::min(users.size(), kFlagChangeUsersMax)));
+    };
+    change.subject_users = first(state.subjects), change.beneficiary_users = first(state.beneficiaries);
     context.emit(OutKind::kFlag, encode(change));
   }
 

@@ -23,10 +23,11 @@
 
 namespace bellwether {
 
-constexpr size_t kFlagHistoryMax = 64;  // decisions; the oldest are dropped and counted
-constexpr size_t kFlagSeenMax = 1024;   // ids of verdicts; the oldest are forgotten first
-constexpr size_t kFlagDetailsMax = 32;  // further ones are left out
-constexpr int64_t kFlagKeptDays = 30;   // verdicts on a flag never raised are kept the window and so many days
+constexpr size_t kFlagHistoryMax = 64;      // decisions; the oldest are dropped and counted
+constexpr size_t kFlagSeenMax = 1024;       // ids of verdicts; the oldest are forgotten first
+constexpr size_t kFlagChangeUsersMax = 32;  // of each sort, named by a change
+constexpr size_t kFlagDetailsMax = 32;      // further ones are left out
+constexpr int64_t kFlagKeptDays = 30;       // verdicts on a flag never raised are kept the window and so many days
 constexpr int64_t kFlagCarriesDays =
     2;  // when its newest event is the window and so many days old, a flag ends by itself
 constexpr uint32_t kSettleRounds = 10;  // people -> posts -> scores, and people may need several rounds to tell it all
@@ -97,6 +98,9 @@ const char* decision_name(Decision decision);
 // The id of a user that only its hash names; the hash in 16 hexadecimal digits where no row of theirs is left.
 std::string user_text(uint64_t user, StateReader& reader);
 
+// A figure of a flag's details as people read it: a tier by its name, odds without a bound in words, else the number.
+std::string detail_text(const Raise::Detail& detail);
+
 // A flag as a line of `dump`, without its evidence: subjects and beneficiaries sorted by id.
 std::string flag_json(const FlagsState& flag, StateReader& reader);
 
@@ -111,6 +115,7 @@ struct FlagChange {
   TickId tick;
   uint32_t subjects = 0, beneficiaries = 0, evidence = 0;  // all, listed or left out
   uint16_t confidence_permille = 0;
+  std::vector<uint64_t> subject_users, beneficiary_users;  // key hashes, the first kFlagChangeUsersMax of each
   friend bool operator==(const FlagChange&, const FlagChange&) = default;
 };
 std::string encode(const FlagChange& change);

@@ -7,6 +7,7 @@ namespace bellwether {
 namespace {
 
 constexpr uint8_t kVersion = 1;
+constexpr uint8_t kChangeVersion = 2;  // 1: without users
 
 void write(Writer& w, const TickId& tick) { w.zigzag(tick.slot), w.varint(tick.sub); }
 TickId read_tick(Reader& r) {
@@ -108,7 +109,7 @@ size_t FlagsState::memory() const {
 std::string encode(const FlagChange& change) {
   std::string out;
   Writer w(out);
-  w.u8(kVersion);
+  w.u8(kChangeVersion);
   w.u8(static_cast<uint8_t>(change.what));
   w.bytes(change.id);
   w.u8(static_cast<uint8_t>(change.kind)), w.u8(static_cast<uint8_t>(change.status));
@@ -116,12 +117,17 @@ std::string encode(const FlagChange& change) {
   write(w, change.tick);
   w.varint(change.subjects), w.varint(change.beneficiaries), w.varint(change.evidence),
       w.varint(change.confidence_permille);
+  for (const auto* users : {&change.subject_users, &change.beneficiary_users}) {
+    w.varint(users->size());
+    for (const uint64_t user : *users) w.fixed64(user);
+  }
   return out;
 }
 
 bool decode(std::string_view bytes, FlagChange& change) {
   Reader r(bytes);
-  if (r.u8() != kVersion) return false;
+  const uint8_t version = r.u8();
+  if (version < 1 || version > kChangeVersion) return false;
   change.what = static_cast<FlagChange::What>(r.u8());
   change.id = r.bytes();
   change.kind = static_cast<FlagKind>(r.u8()), change.status = static_cast<FlagStatus>(r.u8());
@@ -129,6 +135,10 @@ bool decode(std::string_view bytes, FlagChange& change) {
   change.tick = read_tick(r);
   change.subjects = read_u32(r), change.beneficiaries = read_u32(r), change.evidence = read_u32(r);
   change.confidence_permille = static_cast<uint16_t>(r.varint());
+  if (version >= 2) {
+    for (auto* users : {&change.subject_users, &change.beneficiary_users})
+      for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) users->push_back(r.fixed64());
+  }
   return r.ok() && r.done();
 }
 

@@ -90,6 +90,12 @@ std::string user_text(uint64_t user, StateReader& reader) {
   return hex;
 }
 
+std::string detail_text(const Raise::Detail& detail) {
+  if (detail.name.starts_with("tier_")) return tier_name(static_cast<Tier>(detail.value));
+  if (detail.name == "odds" && detail.value == UINT32_MAX) return "beyond measure";  // nobody else likes the targets
+  return std::to_string(detail.value);
+}
+
 std::string flag_json(const FlagsState& flag, StateReader& reader) {
   std::string json = "{\"type\":\"flag\",\"id\":";
   append_json(json, flag.id);
@@ -118,7 +124,13 @@ std::string flag_json(const FlagsState& flag, StateReader& reader) {
   for (size_t i = 0; i < flag.details.size(); ++i) {
     if (i > 0) json += ',';
     append_json(json, flag.details[i].name);
-    json += ":" + std::to_string(flag.details[i].value);
+    json += ':';
+    const std::string text = detail_text(flag.details[i]);
+    if (text == std::to_string(flag.details[i].value)) {
+      json += text;
+    } else {
+      append_json(json, text);
+    }
   }
   json += "},\"history\":[";
   for (size_t i = 0; i < flag.history.size(); ++i) {

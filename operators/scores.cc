@@ -229,12 +229,15 @@ class Scores final : public OperatorOf<ScoresState> {
     TierChange c;
     c.user_id = s.id, c.from = from, c.to = to, c.reason = reason;
     ScoresState shown;  // only what visible_tier reads
-    shown.machine.tier = to, shown.without = s.without;
+    shown.machine.tier = from, shown.without = s.without;
+    c.from_visible = visible_tier(shown, context.community(), context.now_us());
+    shown.machine.tier = to;
     c.visible = visible_tier(shown, context.community(), context.now_us());
-    c.score_micros = standing_of(
-                         s, context.community(),
-                         [&](uint16_t n) -> const CommunityConfig& { return context.community(n); }, context.now_us())
-                         .score_micros;
+    const Standing here = standing_of(
+        s, context.community(), [&](uint16_t n) -> const CommunityConfig& { return context.community(n); },
+        context.now_us());
+    c.score_micros = here.score_micros;
+    c.gates = checks(std::max(from, to), here, context.community(), context.cutoffs());
     context.emit(OutKind::kTier, encode(c));
   }
   static void index_tier(Context& context, Tier from, Tier to) {

@@ -97,9 +97,14 @@ std::string points_text(int64_t micros) {
 }
 
 namespace {
+// What somebody has is cut to hundredths, so that 99.999999 does not read as 100; what is asked for stands as it is.
 std::string amount(const GateCheck& c, int64_t value) {
   const bool points = c.name == "score" || c.name.ends_with("points");
   return points ? points_text(value) : std::to_string(value);
+}
+std::string had(const GateCheck& c) {
+  const bool points = c.name == "score" || c.name.ends_with("points");
+  return amount(c, points ? c.have / 10'000 * 10'000 : c.have);
 }
 std::string promoted(Tier tier, const Standing& s, const CommunityConfig& community, const Cutoffs& cutoffs) {
   std::string text;
@@ -109,7 +114,7 @@ std::string promoted(Tier tier, const Standing& s, const CommunityConfig& commun
     if (c.name == "percentile")
       text += "in the top " + std::to_string(community.tiers[static_cast<size_t>(tier)].top_permille) + " of 1000";
     else
-      text += c.name + " " + amount(c, c.have) + " of " + amount(c, c.required);
+      text += c.name + " " + had(c) + " of " + amount(c, c.required);
   }
   return std::to_string(all.size()) + " of " + std::to_string(all.size()) + " met: " + text;
 }
@@ -125,7 +130,7 @@ std::string lost(Tier tier, const Standing& s, const CommunityConfig& community,
       text += "no longer in the top " + std::to_string(community.tiers[static_cast<size_t>(tier)].top_permille) +
               " of 1000";
     else
-      text += c.name + " " + amount(c, c.have) + " of " + amount(c, c.required);
+      text += c.name + " " + had(c) + " of " + amount(c, c.required);
   }
   return std::to_string(met) + " of " + std::to_string(all.size()) + " met for " +
          std::to_string(community.grace_days) + " days: " + text;
@@ -172,18 +177,27 @@ bool TierMachine::read(Reader& r) {
 std::string encode(const TierChange& m) {
   std::string out;
   Writer w(out);
-  w.u8(1), w.bytes(m.user_id), w.u8(static_cast<uint8_t>(m.from)), w.u8(static_cast<uint8_t>(m.to)),
+  w.u8(2), w.bytes(m.user_id), w.u8(static_cast<uint8_t>(m.from)), w.u8(static_cast<uint8_t>(m.to)),
       w.u8(static_cast<uint8_t>(m.visible));
-  w.zigzag(m.score_micros), w.bytes(m.reason);
+  w.zigzag(m.score_micros), w.bytes(m.reason), w.u8(static_cast<uint8_t>(m.from_visible));
+  w.varint(m.gates.size());
+  for (const GateCheck& g : m.gates) w.bytes(g.name), w.zigzag(g.required), w.zigzag(g.have), w.boolean(g.met);
   return out;
 }
 bool decode(std::string_view payload, TierChange& m) {
   Reader r(payload);
-  if (r.u8() != 1) return false;
+  const uint8_t version = r.u8();
+  if (version != 1 && version != 2) return false;
   m.user_id = r.bytes(), m.from = static_cast<Tier>(r.u8()), m.to = static_cast<Tier>(r.u8()),
   m.visible = static_cast<Tier>(r.u8());
   m.score_micros = r.zigzag(), m.reason = r.bytes();
-  return r.ok();
+  if (version == 1) return r.ok() && r.done();
+  m.from_visible = static_cast<Tier>(r.u8());
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    GateCheck& g = m.gates.emplace_back();
+    g.name = r.bytes(), g.required = r.zigzag(), g.have = r.zigzag(), g.met = r.boolean();
+  }
+  return r.ok() && r.done();
 }
 
 std::string encode(const ScoreRecord& m) {

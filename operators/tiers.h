@@ -56,6 +56,8 @@ struct TierChange {
   Tier from = Tier::kUnspecified, to = Tier::kUnspecified, visible = Tier::kUnspecified;
   int64_t score_micros = 0;
   std::string reason;
+  Tier from_visible = Tier::kUnspecified;  // what members saw before
+  std::vector<GateCheck> gates;            // of the new tier on the way up, of the lost one on the way down
 };
 std::string encode(const TierChange&);
 bool decode(std::string_view payload, TierChange& out);

@@ -6,9 +6,12 @@
 
 namespace bellwether {
 
-Committer::Committer(Store& store) : store_(store), thread_([this] { work(); }) {}
+Committer::Committer(Store& store, bool threaded) : store_(store), threaded_(threaded) {
+  if (threaded_) thread_ = std::thread([this] { work(); });
+}
 
 Committer::~Committer() {
+  if (!threaded_) return;
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -34,9 +37,16 @@ bool Committer::busy(Status& status) {
 }
 
 Status Committer::settle() {
+  if (!threaded_) land();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return !busy_; });
   return status_;
+}
+
+void Committer::land() {
+  BELLWETHER_REQUIRE(!threaded_, "a commit on a thread of its own lands by itself");
+  std::unique_lock lock(mutex_);
+  if (busy_) perform(lock);
 }
 
 CommitFigures Committer::figures() const {
@@ -44,31 +54,35 @@ CommitFigures Committer::figures() const {
   return figures_;
 }
 
+void Committer::perform(std::unique_lock<std::mutex>& lock) {
+  Job job = std::move(job_);
+  lock.unlock();
+  const size_t rows = job.set->rows(), bytes = job.set->bytes();
+  const auto begin = std::chrono::steady_clock::now();
+  Status status = store_.write(*job.set, true);
+  if (status.ok()) job.publish(store_.snapshot());
+  if (status.ok() && job.ledger_from < job.ledger_to)
+    status = store_.drop_range(Family::kLedger, job.ledger_from, job.ledger_to);
+  const auto us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
+  job = {};
+  lock.lock();
+  if (status.ok()) {
+    ++figures_.commits, figures_.rows += rows, figures_.bytes += bytes;
+    figures_.last_us = us, figures_.total_us += us;
+  } else {
+    status_ = std::move(status);
+  }
+  busy_ = false;
+  changed_.notify_all();
+}
+
 void Committer::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return busy_ || stop_; });
     if (!busy_) return;
-    Job job = std::move(job_);
-    lock.unlock();
-    const size_t rows = job.set->rows(), bytes = job.set->bytes();
-    const auto begin = std::chrono::steady_clock::now();
-    Status status = store_.write(*job.set, true);
-    if (status.ok()) job.publish(store_.snapshot());
-    if (status.ok() && job.ledger_from < job.ledger_to)
-      status = store_.drop_range(Family::kLedger, job.ledger_from, job.ledger_to);
-    const auto us =
-        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
-    job = {};
-    lock.lock();
-    if (status.ok()) {
-      ++figures_.commits, figures_.rows += rows, figures_.bytes += bytes;
-      figures_.last_us = us, figures_.total_us += us;
-    } else {
-      status_ = std::move(status);
-    }
-    busy_ = false;
-    changed_.notify_all();
+    perform(lock);
   }
 }
 

@@ -20,8 +20,10 @@ struct CommitFigures {
 
 class Committer {
  public:
-  explicit Committer(Store& store);
-  ~Committer();  // waits for the one in flight
+  // `threaded` false: a commit begun does its work in land() or settle(), on the caller's thread, so that a simulation
+  // chooses the moment.
+  explicit Committer(Store& store, bool threaded = true);
+  ~Committer();  // waits for the one in flight; without a thread it is lost, as in a crash
 
   struct Job {
     std::unique_ptr<WriteSet> set;
@@ -34,11 +36,15 @@ class Committer {
   // Whether one is in flight; any failure of an earlier one is told here.
   bool busy(Status& status);
   Status settle();
+  void land();  // without a thread only
   CommitFigures figures() const;
 
  private:
   void work();
+  // Takes the job and does it with the lock let go.
+  void perform(std::unique_lock<std::mutex>& lock);
   Store& store_;
+  const bool threaded_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Job job_;

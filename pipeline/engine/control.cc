@@ -1,12 +1,14 @@
 #include "pipeline/engine/control.h"
 
+#include <algorithm>
+
 #include "config/load.h"
 #include "pipeline/engine/keys.h"
 
 namespace bellwether {
 namespace {
 
-enum : uint8_t { kFloorRow = 1, kConfigRow = 2 };
+enum : uint8_t { kFloorRow = 1, kConfigRow = 2, kGapRow = 3 };
 
 }  // namespace
 
@@ -16,6 +18,26 @@ std::string encode(const FloorRow& row) {
   w.u8(kFloorRow), w.bytes(row.partition.topic), w.zigzag(row.partition.number), w.zigzag(row.from_offset),
       w.zigzag(row.slot);
   return out;
+}
+
+std::string encode(const GapRow& row) {
+  std::string out;
+  Writer w(out);
+  w.u8(kGapRow), w.bytes(row.partition.topic), w.zigzag(row.partition.number), w.zigzag(row.from), w.zigzag(row.to);
+  return out;
+}
+
+uint64_t gap_offsets(std::vector<GapRow> rows) {
+  std::sort(rows.begin(), rows.end(), [](const GapRow& a, const GapRow& b) { return a.from < b.from; });
+  uint64_t sum = 0;
+  int64_t reached = INT64_MIN;
+  for (const GapRow& row : rows) {
+    const int64_t from = std::max(row.from, reached);
+    if (row.to <= from) continue;
+    sum += static_cast<uint64_t>(row.to - from);
+    reached = row.to;
+  }
+  return sum;
 }
 
 std::string encode(const ConfigVersion& row) {
@@ -38,6 +60,11 @@ Status read_control(const Store& store, ControlLog& out) {
           row.partition.topic = r.bytes(), row.partition.number = static_cast<int32_t>(r.zigzag());
           row.from_offset = r.zigzag(), row.slot = r.zigzag();
           out.floors.emplace_back(number, std::move(row));
+        } else if (good && kind == kGapRow) {
+          GapRow row;
+          row.partition.topic = r.bytes(), row.partition.number = static_cast<int32_t>(r.zigzag());
+          row.from = r.zigzag(), row.to = r.zigzag();
+          out.gaps.push_back(std::move(row));
         } else if (good && kind == kConfigRow) {
           ConfigVersion row;
           row.number = static_cast<uint16_t>(r.varint()), row.from_slot = r.zigzag(), row.hash = r.fixed64();

@@ -18,14 +18,24 @@ struct FloorRow {
   int64_t from_offset = 0;
   int64_t slot = INT64_MIN;
 };
+// Offsets [from, to) of the partition were gone at the source before they were read, and the operator said to go on.
+// After a restart the same offsets may be told again in a longer row.
+struct GapRow {
+  PartitionId partition;
+  int64_t from = 0, to = 0;
+};
 std::string encode(const FloorRow& row);
+std::string encode(const GapRow& row);
 std::string encode(const ConfigVersion& row);
 
 struct ControlLog {
   std::vector<std::pair<uint64_t, FloorRow>> floors;  // with their numbers, rising
+  std::vector<GapRow> gaps;                           // in the order they were met
   std::vector<ConfigVersion> versions;                // [number]
   uint64_t next = 1;
 };
+// How many offsets rows of one partition cover; those told twice count once.
+uint64_t gap_offsets(std::vector<GapRow> rows);
 Status read_control(const Store& store, ControlLog& out);
 
 }  // namespace bellwether

@@ -26,6 +26,21 @@ std::vector<Fixed> fixed_of(const Config& config) {
           {"community.hash_key", std::to_string(Hasher(config.community.hash_key)(KeyKind::kEvent, "bellwether"))}};
 }
 
+// A clock that was set back goes on from where it stood: all that is done by it are waits, and nobody may wait an hour
+// for what was to come in a second.
+std::function<int64_t()> never_back(std::function<int64_t()> clock_us) {
+  struct Last {
+    std::mutex mutex;
+    int64_t shown = INT64_MIN, ahead = 0;
+  };
+  return [clock_us = std::move(clock_us), last = std::make_shared<Last>()] {
+    const std::lock_guard lock(last->mutex);
+    const int64_t now = clock_us();
+    if (last->shown != INT64_MIN && now + last->ahead < last->shown) last->ahead = last->shown - now;
+    return last->shown = now + last->ahead;
+  };
+}
+
 }  // namespace
 
 Engine::Engine(const Config& config, const OperatorSet& operators, Store& store, const EngineOptions& options)
@@ -36,6 +51,7 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
           .count();
     };
   }
+  options_.clock_us = never_back(std::move(options_.clock_us));
   if (options_.file_append_us < 0) options_.file_append_us = now_us();
   options_.fold.shards = std::clamp<uint32_t>(config_.engine.shards, 1, 256);
   options_.fold.threads = std::max<uint32_t>(1, config_.engine.threads);
@@ -118,7 +134,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   if (status = put_on_config(!there); !status.ok()) return status;
   versions_ = std::make_shared<std::vector<ConfigVersion>>(control_.versions);
 
-  committer_ = std::make_unique<Committer>(store_);
+  committer_ = std::make_unique<Committer>(store_, !options_.inline_commit);
   runner_ = std::make_unique<TickRunner>(options_.fold, operators_, hasher_, store_, *versions_, progress_,
                                          [this] { return settle(); });
   set_ = store_.new_write_set();
@@ -210,17 +226,26 @@ Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
 Status Engine::run() {
   if (!options_.inline_ingest) ingest_thread_ = std::thread([this] { ingest_loop(); });
   Status status;
-  for (bool done = false; status.ok() && !done && !abandon_;) {
-    std::unique_ptr<Chunk> chunk;
-    status = next_chunk(chunk, done);
-    if (status.ok() && chunk) status = process(*chunk);
-    if (status.ok() && !abandon_) status = after_tick(!chunk);
-  }
+  for (bool done = false; status.ok() && !done && !abandon_;) status = step(done);
   stop_ = true;
   queue_changed_.notify_all();
   if (ingest_thread_.joinable()) ingest_thread_.join();
   if (abandon_) return status;
-  if (status.ok() && anything_) {
+  const Status last = status.ok() ? finish() : settle();
+  return status.ok() ? last : status;
+}
+
+Status Engine::step(bool& done) {
+  std::unique_ptr<Chunk> chunk;
+  Status status = next_chunk(chunk, done);
+  if (status.ok() && chunk) status = process(*chunk);
+  if (status.ok() && !abandon_) status = after_tick(!chunk);
+  return status;
+}
+
+Status Engine::finish() {
+  Status status;
+  if (anything_) {
     status = settle();
     if (status.ok()) status = commit();
   }
@@ -231,13 +256,15 @@ Status Engine::run() {
 Status Engine::process(Chunk& chunk) {
   for (size_t i = 0; i < chunk.partitions.size(); ++i) {
     runner_->add_partition(chunk.partitions[i]);
-    progress_.partitions.push_back({chunk.partitions[i], {}, chunk.append_us[i], {}});
+    progress_.partitions.push_back({chunk.partitions[i], {}, chunk.append_us[i], {}, 0, {}, 0});
     anything_ = true;
   }
   for (const ControlRow& row : chunk.control) {
     set_->put(Family::kControl, keys::number(row.number), row.value);
     anything_ = true;
   }
+  // Before its ticks: a commit between them carries records that the restart points do not cover yet.
+  for (size_t p = 0; p < chunk.read_to.size(); ++p) progress_.partitions[p].read_to = chunk.read_to[p];
   size_t fetched = 0;
   Status status;
   const auto advance = [&](TickId before) {
@@ -259,14 +286,17 @@ Status Engine::process(Chunk& chunk) {
     if (!status.ok() || abandon_) return status;
     anything_ = true;
     status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
+    if (progress_.first_folded == INT64_MIN) progress_.first_folded = progress_.folded;
     if (status.ok()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;
   }
   advance(chunk.closed_before);
   if (!status.ok() || abandon_) return status;
   for (size_t p = 0; p < chunk.restart.size(); ++p) {
-    if (progress_.partitions[p].at == chunk.restart[p]) continue;
-    progress_.partitions[p].at = std::move(chunk.restart[p]);
+    PartitionState& partition = progress_.partitions[p];
+    if (partition.at == chunk.restart[p] && partition.gap == chunk.gaps[p]) continue;
+    partition.at = std::move(chunk.restart[p]);
+    partition.gap = chunk.gaps[p], partition.bookmark = chunk.bookmarks[p];
     anything_ = true;
   }
   ingest_->set_next_due(runner_->next_due());

@@ -26,6 +26,7 @@ struct EngineOptions {
   int64_t file_append_us = -1;        // append time of files' records; -1: the clock at the start
   std::function<int64_t()> clock_us;  // wall time; empty: the machine's
   bool inline_ingest = false;         // no ingest thread: the caller of run() polls too
+  bool inline_commit = false;  // no commit thread: a commit reaches the store in land(), or when it is waited for
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
   FoldOptions fold;  // shards, threads, cache and outbox are set from the configuration
@@ -57,6 +58,11 @@ class Engine {
   // Works in the calling thread until files (or until_end) are through, stop() or a failure; then commits what is
   // folded.
   Status run();
+  // run() in its parts, for who steps the engine (inline_ingest): one turn of its loop; its end. `done`: no more turns.
+  Status step(bool& done);
+  Status finish();
+  // With inline_commit: the commit in flight, if any, reaches the store and is published.
+  void land() { committer_->land(); }
   // Any thread, and signal handlers: run() folds what is closed already, commits and returns.
   void stop() { stop_.store(true); }
   // As stop(), but nothing more is folded or committed.

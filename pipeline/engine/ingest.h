@@ -73,10 +73,14 @@ class Ingest {
     bool live = true;
     int64_t append_us = -1;
     int64_t next_offset = 0;
+    int64_t read_to = 0;       // up to here an earlier run may have folded records: no floor may fall on one of them
     int64_t end_target = -1;   // until_end: not known yet
     int64_t empty_since = -1;  // clock of the first empty poll in a row
     int64_t polled_at = 0;
     bool at_end = false, finished = false, idle = false;
+    bool seen = false;  // the source answered: what stands there is what was read, not a shorter log of the same name
+    int64_t holds_since = -1;  // clock since when it is the one that the others wait for; -1: it is not
+    bool let_go = false;       // max_lag: until it has caught up with its floor
     int64_t floor_slot = INT64_MIN;
     FloorRow floor;             // the newest control row
     uint64_t floor_number = 0;  // 0: none
@@ -85,15 +89,20 @@ class Ingest {
 
   Status refresh(bool first);
   Status join(size_t source, size_t local, bool first);
+  bool waits_for_known() const;
+  void set_back(int64_t us);
   int pick(int64_t now);
   Status poll(Partition& p, size_t index, int64_t now);
   void place(Partition& p, size_t index, PollBatch& batch);
+  void pass_gap(Partition& p, size_t index, int64_t from, int64_t to);
   void hold(Record& record, TickId tick, PollBatch& batch);
   void floors(int64_t now);
+  void let_go_laggards(int64_t now);
   int64_t end_slot() const;  // the floor of everything that has ended
   void add_floor(Partition& p, size_t index, int64_t slot);
   bool quiet_due(int64_t now, int64_t& slot) const;
   std::unique_ptr<Chunk> close();
+  void pass_absent(Chunk& chunk);
   void publish(int64_t now);
 
   IngestOptions options_;
@@ -101,14 +110,22 @@ class Ingest {
   Decoder decoder_;
   Schedule schedule_;
   std::vector<Partition> partitions_;                                             // as in the schedule
+  std::vector<bool> found_;                                                       // by number in the engine
   std::vector<PartitionState> known_;                                             // by number in the engine
   std::map<PartitionId, std::vector<std::pair<uint64_t, FloorRow>>> old_floors_;  // of partitions not yet found
+  std::map<PartitionId, std::vector<GapRow>> gaps_;
+  std::vector<ControlRow> new_gaps_;  // not yet in a chunk
+  bool tell_ = false;                 // something in the control log must not wait for a tick to close
+  std::vector<ControlRow> raised_;    // floors that records were read under, likewise
   uint64_t next_control_;
   bool fresh_;
   TickId committed_, closed_;
   int64_t newest_us_ = INT64_MIN, newest_read_at_ = 0;
+  // The highest floor of any partition, and since when nothing came and it stood: quiet floors go on from there where
+  // it is ahead of the events, as after a long silence.
+  int64_t highest_floor_ = INT64_MIN, floor_stands_since_ = 0;
+  int64_t clock_at_ = INT64_MIN;  // at the last step
   bool ended_ = false, started_ = false;
-  bool stuck_ = false;  // the last step could poll nobody
   uint64_t chunk_number_ = 0;
 
   absl::btree_map<TickId, uint32_t> open_;  // bucket of each open tick

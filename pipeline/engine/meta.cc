@@ -3,7 +3,7 @@
 namespace bellwether {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;  // 1: without first_folded; partitions without gap, bookmark and read_to
 
 void write_name(Writer& w, const StateKey& k) { w.varint(k.op_kind()), w.fixed64(k.key.hash); }
 StateKey read_name(Reader& r) {
@@ -34,12 +34,18 @@ Account EngineProgress::account() const {
   return sum;
 }
 
+uint64_t EngineProgress::gap() const {
+  uint64_t sum = 0;
+  for (const PartitionState& p : partitions) sum += p.gap;
+  return sum;
+}
+
 std::string EngineProgress::encode() const {
   std::string out;
   Writer w(out);
   w.u8(kVersion);
   w.zigzag(tick.slot), w.varint(tick.sub), w.boolean(begun), w.zigzag(folded), w.zigzag(hour), w.varint(ticks);
-  w.varint(outbox_next), w.zigzag(changes_from), w.zigzag(ledger_from);
+  w.varint(outbox_next), w.zigzag(changes_from), w.zigzag(ledger_from), w.zigzag(first_folded);
   for (const uint64_t n : dead) w.varint(n);
   w.varint(cutoffs.version);
   for (const uint32_t c : cutoffs.cell) w.varint(c);
@@ -57,16 +63,20 @@ std::string EngineProgress::encode() const {
     w.varint(p.at.fill.size());
     for (const SlotFill& f : p.at.fill) w.zigzag(f.slot), w.varint(f.records);
     w.zigzag(p.append_us), p.account.write(w);
+    w.varint(p.gap), w.zigzag(p.bookmark.offset), w.fixed64(p.bookmark.check), w.zigzag(p.read_to);
   }
   return out;
 }
 
 bool EngineProgress::decode(std::string_view bytes) {
   Reader r(bytes);
-  if (r.u8() != kVersion) return false;
+  const uint8_t version = r.u8();
+  if (version < 1 || version > kVersion) return false;
   tick.slot = r.zigzag(), tick.sub = static_cast<uint32_t>(r.varint()), begun = r.boolean();
   folded = r.zigzag(), hour = r.zigzag(), ticks = r.varint();
   outbox_next = r.varint(), changes_from = r.zigzag(), ledger_from = r.zigzag();
+  // Of the first version it is not known: earlier than anything that is asked for.
+  first_folded = version >= 2 ? r.zigzag() : folded == INT64_MIN ? INT64_MIN : kFirstSlot;
   for (uint64_t& n : dead) n = r.varint();
   cutoffs.version = static_cast<uint32_t>(r.varint());
   for (uint32_t& c : cutoffs.cell) c = static_cast<uint32_t>(r.varint());
@@ -86,6 +96,8 @@ bool EngineProgress::decode(std::string_view bytes) {
       f.slot = r.zigzag(), f.records = r.varint();
     }
     p.append_us = r.zigzag(), p.account = Account::read(r);
+    if (version >= 2)
+      p.gap = r.varint(), p.bookmark.offset = r.zigzag(), p.bookmark.check = r.fixed64(), p.read_to = r.zigzag();
   }
   return r.ok() && r.done();
 }

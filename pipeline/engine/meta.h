@@ -36,13 +36,17 @@ struct PartitionState {
   RestartPoint at;
   int64_t append_us = -1;  // for records without an append time
   Account account;
+  uint64_t gap = 0;     // offsets gone before they were read, passed over by order; no part of the account's sum
+  Bookmark bookmark;    // of a record below at.next_offset
+  int64_t read_to = 0;  // no record from here on was ever folded; those between at.next_offset and here may have been
   friend bool operator==(const PartitionState&, const PartitionState&) = default;
 };
 
 struct EngineProgress {
   TickId tick;                       // the last one done; {INT64_MIN, 0}: none, or one of dead letters before any event
   bool begun = false;                // any tick was done
-  int64_t folded = INT64_MIN;        // slot of the last tick that operators saw
+  int64_t first_folded = INT64_MIN;  // slot of the first tick that operators saw
+  int64_t folded = INT64_MIN;        // of the last
   int64_t hour = INT64_MIN;          // of that tick
   uint64_t ticks = 0;                // that operators saw
   uint64_t outbox_next = 1;          // number of the next outbox row
@@ -56,6 +60,7 @@ struct EngineProgress {
   std::vector<PartitionState> partitions;  // by number in the engine
 
   Account account() const;  // of all partitions
+  uint64_t gap() const;     // likewise
   std::string encode() const;
   bool decode(std::string_view bytes);
   friend bool operator==(const EngineProgress&, const EngineProgress&) = default;

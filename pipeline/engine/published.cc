@@ -174,7 +174,7 @@ Status dump_lines(const Published& published, std::vector<std::string>& lines) {
   lines.push_back("{\"type\":\"account\",\"consumed\":" + std::to_string(a.consumed) +
                   ",\"applied\":" + std::to_string(a.applied) + ",\"duplicate\":" + std::to_string(a.duplicate) +
                   ",\"late\":" + std::to_string(a.late) + ",\"dead_lettered\":" + std::to_string(a.dead_lettered) +
-                  "}");
+                  ",\"gap\":" + std::to_string(published.gap()) + "}");
   std::sort(lines.begin(), lines.end());
   return {};
 }

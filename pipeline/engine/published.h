@@ -34,6 +34,8 @@ class Published {
   // Of each source partition ever read: every record below `at.next_offset` is in the answer; its account.
   const std::vector<PartitionState>& partitions() const { return progress_.partitions; }
   Account account() const { return progress_.account(); }
+  // Offsets of all partitions that were gone before they were read; beside the account, not in its sum.
+  uint64_t gap() const { return progress_.gap(); }
   const EngineProgress& progress() const { return progress_; }
   const Cutoffs& cutoffs() const { return progress_.cutoffs; }
   const CommunityConfig& community() const { return (*versions_)[version_].config; }
@@ -58,6 +60,10 @@ class Published {
   // gone.
   Status scan_changes(OutKind kind, const std::optional<ChangeId>& after,
                       const std::function<bool(const ChangeId&, std::string_view payload)>& visit) const;
+  // Whether changes after `slot` were erased: what is kept begins later, and there was something before it.
+  bool changes_gone(int64_t slot) const {
+    return slot < progress_.changes_from && progress_.first_folded < progress_.changes_from;
+  }
   int64_t changes_from_slot() const { return progress_.changes_from; }
   // Dead letters, the latest first, beginning behind (before in time) `after`.
   Status scan_dead(const std::optional<DeadKey>& after,

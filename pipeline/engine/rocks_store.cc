@@ -16,9 +16,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdarg>
+#include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
 #include <utility>
 
 #include "pipeline/engine/check.h"
@@ -54,6 +58,53 @@ Status explain(const rocksdb::Status& status, const std::string& doing, const st
   return Status::error("cannot " + doing + " in " + path + ": " + text);
 }
 
+// RocksDB's diary, STORE/LOG and the one before it. Its own writer takes a full disk for a broken invariant and ends
+// the process; a line of the diary that finds no room is left out here.
+class Diary final : public rocksdb::Logger {
+ public:
+  explicit Diary(std::string path) : path_(std::move(path)) { turn(); }
+  Diary(const Diary&) = delete;
+  Diary& operator=(const Diary&) = delete;
+  ~Diary() override { close(); }
+
+  using rocksdb::Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    char text[2048];
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    const size_t stamp = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ ", &utc);
+    const int more = std::vsnprintf(text + stamp, sizeof text - stamp - 1, format, arguments);
+    if (more < 0) return;
+    size_t size = std::min(stamp + static_cast<size_t>(more), sizeof text - 2);
+    if (text[size - 1] != '\n') text[size++] = '\n';
+    const std::lock_guard lock(mutex_);
+    if (bytes_ > kBytesMax) turn();
+    if (fd_ < 0) return;
+    const ssize_t written = ::write(fd_, text, size);
+    if (written > 0) bytes_ += static_cast<size_t>(written);
+  }
+
+ private:
+  static constexpr size_t kBytesMax = size_t{1} << 20;
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+  void turn() {
+    close();
+    std::error_code error;
+    fs::rename(path_, path_ + ".old", error);  // the first time there is none
+    fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    bytes_ = 0;
+  }
+
+  const std::string path_;
+  std::mutex mutex_;
+  int fd_ = -1;
+  size_t bytes_ = 0;
+};
+
 struct Memory {
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::WriteBufferManager> buffers;
@@ -86,9 +137,6 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   db.stats_persist_period_sec = 0;
   db.skip_stats_update_on_db_open = true;
   db.avoid_unnecessary_blocking_io = true;
-  db.info_log_level = rocksdb::WARN_LEVEL;
-  db.max_log_file_size = 1 << 20;
-  db.keep_log_file_num = 4;
   db.max_manifest_file_size = 16 << 20;
   return db;
 }
@@ -495,6 +543,8 @@ Status open_rocks_store(const std::string& dir, const StoreOptions& options, std
     opened = rocksdb::DB::OpenForReadOnly(db, database->path, families, &database->handles, &database->db);
   } else {
     if (Status status = make_folder(dir, database->path); !status.ok()) return status;
+    db.info_log = std::make_shared<Diary>(database->path + "/LOG");
+    db.info_log->SetInfoLogLevel(rocksdb::WARN_LEVEL);
     db.create_if_missing = true;
     db.create_missing_column_families = true;
     opened = rocksdb::DB::Open(db, database->path, families, &database->handles, &database->db);

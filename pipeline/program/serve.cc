@@ -17,6 +17,7 @@ namespace {
 struct ServeOptions {
   std::string config;
   std::vector<std::string> sets;
+  std::string on_gap;
   bool check = false, until_end = false;
 };
 
@@ -26,6 +27,7 @@ struct Inputs {
   std::unique_ptr<Source> log_reader;
   std::unique_ptr<KafkaSource> kafka;
   std::vector<IngestSource> sources;
+  std::shared_ptr<KafkaOutage> outage = std::make_shared<KafkaOutage>();
   std::atomic<Metrics*> metrics{nullptr};  // hears the statistics of Kafka once there are metrics
 };
 
@@ -40,6 +42,7 @@ Status open_inputs(const Config& config, Inputs& out) {
   if (!config.kafka.brokers.empty()) {
     KafkaHooks hooks;
     hooks.log = log_kafka;
+    hooks.outage = out.outage;
     hooks.statistics = [&out](std::string_view json) {
       if (Metrics* metrics = out.metrics.load()) metrics->kafka_statistics(json);
     };
@@ -88,7 +91,8 @@ class Around {
     } else {
       KafkaSink::Options options;
       options.topics.clear();  // the topics read are not ours to make
-      if (Status status = KafkaSink::open(config.kafka, options, {log_kafka, {}}, producer_); !status.ok())
+      if (Status status = KafkaSink::open(config.kafka, options, {log_kafka, {}, inputs.outage}, producer_);
+          !status.ok())
         return status;
       input_ = make_kafka_input(*producer_, config.kafka.topics);
     }
@@ -114,11 +118,11 @@ class Around {
         return engine.wait_published(number, timeout_us);
       };
       out.delivered = [&engine](uint64_t through) { engine.outbox_delivered(through); };
-      out.make_sink = [kafka = config.kafka](std::unique_ptr<Sink>& sink) {
+      out.make_sink = [kafka = config.kafka, outage = inputs.outage](std::unique_ptr<Sink>& sink) {
         KafkaSink::Options options;
         options.topics = out_topics(kafka.out_prefix);
         std::unique_ptr<KafkaSink> made;
-        Status status = KafkaSink::open(kafka, options, {log_kafka, {}}, made);
+        Status status = KafkaSink::open(kafka, options, {log_kafka, {}, outage}, made);
         sink = std::move(made);
         return status;
       };
@@ -158,6 +162,7 @@ class Around {
 int serve(const ServeOptions& options) {
   Config config;
   if (!load_config(options.config, options.sets, config)) return 2;
+  if (!options.on_gap.empty()) config.kafka.on_gap = options.on_gap;
   if (options.check) {
     std::cout << "the configuration is valid\n";
     return 0;
@@ -207,6 +212,11 @@ void add_serve_command(CLI::App& app, int& exit_code) {
   command->add_option("--set", options->sets, "A setting, KEY=VALUE; may be repeated");
   command->add_flag("--check", options->check, "Only check the configuration");
   command->add_flag("--until-end", options->until_end, "Read what is there now, then exit");
+  command
+      ->add_option("--on-gap", options->on_gap,
+                   "Where records were deleted before they were read: fail, or skip to the first available and count "
+                   "the gap (kafka.on_gap)")
+      ->check(CLI::IsMember({"fail", "skip"}));
   command->callback([options, &exit_code] { exit_code = serve(*options); });
 }
 

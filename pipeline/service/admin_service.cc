@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kExaminedMax = 20'000;
 
-void set_account(const Account& account, uint64_t pending, pb::RecordAccount& out) {
+void set_account(const Account& account, uint64_t pending, uint64_t gap, pb::RecordAccount& out) {
   out.set_consumed(account.consumed);
   out.set_applied(account.applied);
   out.set_duplicate(account.duplicate);
@@ -22,6 +22,7 @@ void set_account(const Account& account, uint64_t pending, pb::RecordAccount& ou
   out.set_dead_lettered(account.dead_lettered);
   out.set_pending(pending);
   out.set_id_collisions(account.id_collisions);
+  out.set_gap(gap);
 }
 
 void add_detail(pb::GetStatusResponse& out, const char* name, uint64_t value) {
@@ -94,7 +95,7 @@ class AdminService final : public pb::Admin::CallbackService {
 grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) {
   const Published& at = call.reading->at();
   const EngineFigures figures = core_.deps().figures ? core_.deps().figures() : EngineFigures{};
-  set_account(at.account(), figures.pending, *out.mutable_account());
+  set_account(at.account(), figures.pending, at.gap(), *out.mutable_account());
 
   std::vector<const PartitionState*> partitions;
   for (const PartitionState& p : at.partitions()) partitions.push_back(&p);
@@ -124,7 +125,7 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
       set_time(watermark, out_p.mutable_watermark());
       if (furthest > watermark) out_p.set_lag_ms((furthest - watermark) / 1000);
     }
-    set_account(p->account, held, *out_p.mutable_account());
+    set_account(p->account, held, p->gap, *out_p.mutable_account());
   }
 
   out.set_ticks(at.progress().ticks);

@@ -2,7 +2,9 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <charconv>
+#include <map>
 
 namespace bellwether {
 namespace {
@@ -66,6 +68,18 @@ std::string date_text(int64_t day) {
   google::protobuf::Timestamp time;
   set_time(day * kDayUs, &time);
   return google::protobuf::util::TimeUtil::ToString(time).substr(0, 10);
+}
+
+std::string gate_name(const std::string& name) {
+  static const std::map<std::string, std::string> kNames = {{"days active", "days_active"},
+                                                            {"distinct likers", "distinct_likers"},
+                                                            {"innovation points", "points.innovation"},
+                                                            {"communication points", "points.communication"},
+                                                            {"referral points", "points.referral"},
+                                                            {"knowledge points", "points.knowledge"},
+                                                            {"percentile", "top"}};
+  const auto it = kNames.find(name);
+  return it == kNames.end() ? name : it->second;
 }
 
 const char* capability_name(size_t capability) {
@@ -132,6 +146,27 @@ pb::TierReason reason_of(const std::string& text) {
   return reason;
 }
 
+namespace {
+// As of the change. How far into the top somebody was is not kept, only whether it was far enough.
+void add_gates(const TierChange& change, const CommunityConfig& community, pb::TierGates& out) {
+  const Tier tier = std::max(change.from, change.to);
+  out.set_tier(to_pb(tier));
+  out.set_total(static_cast<uint32_t>(change.gates.size()));
+  for (const GateCheck& check : change.gates) {
+    pb::Gate* gate = out.add_gates();
+    gate->set_name(gate_name(check.name));
+    gate->set_met(check.met);
+    if (check.name == "percentile") {
+      gate->set_required(community.tiers[static_cast<size_t>(tier)].top_permille);
+    } else {
+      gate->set_required(check.required);
+      gate->set_have(check.have);
+    }
+    out.set_met(out.met() + (check.met ? 1 : 0));
+  }
+}
+}  // namespace
+
 bool tier_record(const ChangeId& id, std::string_view payload, const CommunityConfig& community, pb::TierRecord& out) {
   TierChange change;
   if (!decode(payload, change)) return false;
@@ -140,14 +175,16 @@ bool tier_record(const ChangeId& id, std::string_view payload, const CommunityCo
   out.set_user(change.user_id);
   out.set_from_tier(to_pb(change.from));
   out.set_tier(to_pb(change.to));
+  out.set_from_visible_tier(to_pb(change.from_visible));
   out.set_visible_tier(to_pb(change.visible));
+  if (!change.gates.empty()) add_gates(change, community, *out.mutable_gates());
   *out.mutable_reason() = reason_of(change.reason);
   out.set_overall_micros(change.score_micros);
   out.set_configuration_version(community.version);
   return true;
 }
 
-bool flag_record(const ChangeId& id, std::string_view payload, pb::FlagRecord& out) {
+bool flag_record(const ChangeId& id, std::string_view payload, const UserName& name, pb::FlagRecord& out) {
   FlagChange change;
   if (!decode(payload, change)) return false;
   out.set_id(text_of(id));
@@ -160,6 +197,16 @@ bool flag_record(const ChangeId& id, std::string_view payload, pb::FlagRecord& o
   set_tick(change.tick, flag.mutable_updated_tick(), flag.mutable_updated_time());
   flag.set_confidence_permille(change.confidence_permille);
   flag.set_more_evidence_count(change.evidence);
+  for (const uint64_t user : change.subject_users) flag.add_subjects(name ? name(user) : hex16(user));
+  std::sort(flag.mutable_subjects()->begin(), flag.mutable_subjects()->end());
+  for (const uint64_t user : change.beneficiary_users) {
+    pb::FlagBeneficiary* gained = flag.add_beneficiaries();
+    gained->set_user(name ? name(user) : hex16(user));
+    gained->set_subject(std::find(change.subject_users.begin(), change.subject_users.end(), user) !=
+                        change.subject_users.end());
+  }
+  std::sort(flag.mutable_beneficiaries()->begin(), flag.mutable_beneficiaries()->end(),
+            [](const pb::FlagBeneficiary& a, const pb::FlagBeneficiary& b) { return a.user() < b.user(); });
   add_detail(flag, "subjects", change.subjects);
   add_detail(flag, "beneficiaries", change.beneficiaries);
   flag.set_summary(std::string(flag_kind_name(change.kind)) + ": " + std::to_string(change.subjects) + " subjects, " +

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,8 @@ inline pb::FlagKind to_pb(FlagKind kind) { return static_cast<pb::FlagKind>(kind
 inline pb::FlagStatus to_pb(FlagStatus status) { return static_cast<pb::FlagStatus>(status); }
 inline pb::DeadLetterReason to_pb(Reason reason) { return static_cast<pb::DeadLetterReason>(reason); }
 
+// "days active" to "days_active", as the schemas name gates.
+std::string gate_name(const std::string& name);
 // "innovation", … for 0..3.
 const char* capability_name(size_t capability);
 
@@ -45,7 +48,9 @@ pb::TierReason reason_of(const std::string& text);
 // Out records as they go to topics and watchers: a function of the row alone, so that a repeat has the same bytes.
 // False where the payload cannot be read.
 bool tier_record(const ChangeId& id, std::string_view payload, const CommunityConfig& community, pb::TierRecord& out);
-bool flag_record(const ChangeId& id, std::string_view payload, pb::FlagRecord& out);
+// Names as they stand in the store, where the record keeps hashes; without `name` the hashes themselves.
+using UserName = std::function<std::string(uint64_t user)>;
+bool flag_record(const ChangeId& id, std::string_view payload, const UserName& name, pb::FlagRecord& out);
 bool score_record(const ChangeId& id, std::string_view payload, const CommunityConfig& community, pb::ScoreRecord& out);
 bool alert_record(const ChangeId& id, std::string_view payload, pb::AlertRecord& out);
 void dead_letter(const DeadLetterRow& row, pb::DeadLetter& out);

@@ -21,8 +21,10 @@ void add_ctl_commands(CLI::App& app, int& exit_code) {
   c->add_flag("--tls", options->tls, "Speak TLS");
   c->add_option("--tls-ca", options->tls_ca, "PEM file of the authority that signed the service's certificate")
       ->check(CLI::ExistingFile);
-  c->add_option("--tls-cert", options->tls_cert, "PEM file: the client's own certificate")->check(CLI::ExistingFile);
-  c->add_option("--tls-key", options->tls_key, "PEM file: its key")->check(CLI::ExistingFile);
+  CLI::Option* cert = c->add_option("--tls-cert", options->tls_cert, "PEM file: the client's own certificate")
+                          ->check(CLI::ExistingFile);
+  CLI::Option* key = c->add_option("--tls-key", options->tls_key, "PEM file: its key")->check(CLI::ExistingFile);
+  cert->needs(key), key->needs(cert);
   c->add_option("--tls-name", options->tls_name, "The name that the certificate is for, if not the address's");
   c->add_option("--timeout", options->timeout_s, "Seconds a call may take")
       ->check(CLI::PositiveNumber)

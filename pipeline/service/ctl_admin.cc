@@ -17,6 +17,7 @@ void print_status(const pb::GetStatusResponse& r) {
   std::cout << "records: consumed " << a.consumed() << " = applied " << a.applied() << " + duplicate " << a.duplicate()
             << " + late " << a.late() << " + dead-lettered " << a.dead_lettered() << "; pending " << a.pending()
             << "\n";
+  if (a.gap() > 0) std::cout << "gap: " << a.gap() << " offsets were gone before they were read\n";
   std::cout << "ticks " << r.ticks() << ", commits " << r.commits() << ", users " << r.users()
             << ", out records waiting " << r.outbox_pending() << "\n";
   Table partitions({"topic", ">partition", ">next", ">lag", "watermark", ">behind ms", "", ">consumed"});

@@ -58,7 +58,7 @@ void flag_message(Lookup& lookup, const FlagsState& given, uint64_t hash, bool e
   for (const Raise::Detail& d : flag.details) {
     pb::Detail* detail = out.add_details();
     detail->set_name(d.name);
-    detail->set_value(std::to_string(d.value));
+    detail->set_value(detail_text(d));
   }
   const auto count = [&](const char* name, uint64_t value) {
     if (value == 0) return;

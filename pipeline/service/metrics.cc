@@ -118,6 +118,10 @@ class Figures final : public prometheus::Collectable {
     account("bellwether_records_dead_lettered_total", "Records that are no events.", &Account::dead_lettered);
     account("bellwether_id_collisions_total", "Messages dropped because two ids have the same hash.",
             &Account::id_collisions);
+    for (const PartitionState& p : at.partitions())
+      f.counter("bellwether_gap_offsets_total",
+                "Offsets gone before they were read and passed over (kafka.on_gap: skip); not in consumed.",
+                static_cast<double>(p.gap), {{"topic", p.id.topic}, {"partition", std::to_string(p.id.number)}});
     for (size_t r = 1; r < kReasons; ++r)
       f.counter("bellwether_dead_letters_total", "Dead letters by reason.", static_cast<double>(at.progress().dead[r]),
                 {{"reason", std::string(reason_name(static_cast<Reason>(r)))}});

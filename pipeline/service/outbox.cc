@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 }  // namespace
 
 bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community,
-                 OutMessage& out) {
+                 OutMessage& out, const std::function<std::string(uint64_t user)>& name) {
   switch (kind) {
     case static_cast<uint8_t>(OutKind::kScore): {
       pb::ScoreRecord record;
@@ -32,7 +32,7 @@ bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, con
     }
     case static_cast<uint8_t>(OutKind::kFlag): {
       pb::FlagRecord record;
-      if (!flag_record(id, payload, record)) return false;
+      if (!flag_record(id, payload, name, record)) return false;
       out = {".flags", record.flag().id(), record.id(), record.SerializeAsString()};
       return true;
     }
@@ -59,8 +59,9 @@ std::vector<std::string> out_topics(const std::string& prefix) {
   return {prefix + ".scores", prefix + ".tiers", prefix + ".flags", prefix + ".alerts", prefix + ".deadletters"};
 }
 
-Outbox::Outbox(std::string prefix, Deps deps)
-    : prefix_(std::move(prefix)), deps_(std::move(deps)), thread_([this] { run(); }) {}
+Outbox::Outbox(std::string prefix, Deps deps) : prefix_(std::move(prefix)), deps_(std::move(deps)) {
+  if (deps_.threaded) thread_ = std::thread([this] { run(); });
+}
 
 void Outbox::stop(int timeout_ms) {
   stop_timeout_ms_.store(timeout_ms);
@@ -73,11 +74,14 @@ bool Outbox::send(const Published& at) {
   uint64_t last = 0;
   size_t sent = 0;
   std::string broken;
+  PublishedReader reader(at);
   const Status status =
       at.scan_outbox(next_, [&](uint64_t number, uint8_t kind, const ChangeId& id, std::string_view payload) {
         if (sent == kBatchMax) return false;
         OutMessage message;
-        if (!out_message(kind, id, payload, rules_at(at, id.tick.slot), message)) {
+        reader.clear();
+        if (!out_message(kind, id, payload, rules_at(at, id.tick.slot), message,
+                         [&](uint64_t user) { return user_text(user, reader); })) {
           broken = "outbox row " + std::to_string(number) + " cannot be read: the store is damaged";
           return false;
         }
@@ -90,12 +94,13 @@ bool Outbox::send(const Published& at) {
         return true;
       });
   if (last != 0) next_ = last + 1;
+  if (broken.empty() && !reader.status().ok()) broken = reader.status().message;
   // A row that is gone wrong must stop the line: skipping it would lose it silently.
   if (!status.ok()) broken = status.message;
   if (!broken.empty()) {
     deps_.say(broken);
     ++failures_;
-    std::this_thread::sleep_for(kRetry);
+    broken_ = true;
     return false;
   }
   return !full && sent < kBatchMax;
@@ -108,39 +113,43 @@ void Outbox::acknowledge() {
   deps_.delivered(through);
 }
 
+Outbox::Turn Outbox::step() {
+  if (sink_ != nullptr && !sink_->failure().ok()) {
+    acknowledge();
+    deps_.say("out records: " + sink_->failure().message + "; beginning again from the last acknowledged one");
+    ++failures_;
+    sink_.reset();
+    return Turn::kPause;
+  }
+  if (sink_ == nullptr) {
+    if (const Status made = deps_.make_sink(sink_); !made.ok()) {
+      sink_.reset();
+      deps_.say("out records: " + made.message);
+      ++failures_;
+      return stop_ ? Turn::kDone : Turn::kPause;
+    }
+    next_ = delivered_.load() + 1, all_sent_ = false;
+  }
+  // Without anything new there is nothing to read; acknowledgements still come.
+  const auto at = deps_.wait_published(all_sent_ ? number_ : UINT64_MAX, stop_ ? 10'000 : all_sent_ ? kWaitUs : 0);
+  broken_ = false;
+  if (at != nullptr && (!all_sent_ || at->number() != number_)) {
+    number_ = at->number();
+    all_sent_ = send(*at);
+  }
+  acknowledge();
+  if (stop_ && all_sent_ && delivered_.load() + 1 >= next_) return Turn::kDone;
+  return broken_ ? Turn::kPause : Turn::kMore;
+}
+
 void Outbox::run() {
-  uint64_t number = 0;
-  bool all_sent = false;
   Clock::time_point stop_at = Clock::time_point::max();
   while (Clock::now() < stop_at) {
     if (stop_ && stop_at == Clock::time_point::max())
       stop_at = Clock::now() + std::chrono::milliseconds(stop_timeout_ms_.load());
-    if (sink_ == nullptr || !sink_->failure().ok()) {
-      if (sink_ != nullptr) {
-        acknowledge();
-        deps_.say("out records: " + sink_->failure().message + "; beginning again from the last acknowledged one");
-        ++failures_;
-        sink_.reset();
-        std::this_thread::sleep_for(kRetry);
-      }
-      if (const Status made = deps_.make_sink(sink_); !made.ok()) {
-        sink_.reset();
-        deps_.say("out records: " + made.message);
-        ++failures_;
-        if (stop_) return;
-        std::this_thread::sleep_for(kRetry);
-        continue;
-      }
-      next_ = delivered_.load() + 1, all_sent = false;
-    }
-    // Without anything new there is nothing to read; acknowledgements still come.
-    const auto at = deps_.wait_published(all_sent ? number : UINT64_MAX, stop_ ? 10'000 : all_sent ? kWaitUs : 0);
-    if (at != nullptr && (!all_sent || at->number() != number)) {
-      number = at->number();
-      all_sent = send(*at);
-    }
-    acknowledge();
-    if (stop_ && all_sent && delivered_.load() + 1 >= next_) return;
+    const Turn turn = step();
+    if (turn == Turn::kDone) return;
+    if (turn == Turn::kPause) std::this_thread::sleep_for(kRetry);
   }
 }
 

@@ -19,9 +19,10 @@ namespace bellwether {
 struct OutMessage {
   std::string topic, key, id, value;
 };
+// `name` gives the names of the users that a flag's row names by their hashes; without it the hashes stand for them.
 // False where the row cannot be read.
 bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community,
-                 OutMessage& out);
+                 OutMessage& out, const std::function<std::string(uint64_t user)>& name = {});
 
 // The topics that an outbox writes, for making them.
 std::vector<std::string> out_topics(const std::string& prefix);
@@ -35,14 +36,18 @@ class Outbox {
     // Makes a sink; called again when one failed for good.
     std::function<Status(std::unique_ptr<Sink>&)> make_sink;
     std::function<void(const std::string&)> say;  // a line for the log
+    bool threaded = true;                         // false: no thread, the caller steps
   };
 
-  // Starts the thread.
+  // Starts the thread, if there is to be one.
   Outbox(std::string prefix, Deps deps);
   ~Outbox() { stop(flush_ms_); }
   // Sends what is committed, waits up to `timeout_ms` for acknowledgements, ends the thread. What is not acknowledged
   // by then is sent again at the next start.
   void stop(int timeout_ms);
+  // Without a thread: one turn of its loop. kPause: it would wait before the next; kDone: it would end.
+  enum class Turn : uint8_t { kMore, kPause, kDone };
+  Turn step();
   uint64_t failures() const { return failures_.load(); }
   uint64_t delivered() const { return delivered_.load(); }
 
@@ -56,7 +61,9 @@ class Outbox {
   const std::string prefix_;
   const Deps deps_;
   std::unique_ptr<Sink> sink_;
-  uint64_t next_ = 0;  // the first row not yet handed to the sink
+  uint64_t next_ = 0;    // the first row not yet handed to the sink
+  uint64_t number_ = 0;  // of the commit sent last
+  bool all_sent_ = false, broken_ = false;
   std::atomic<uint64_t> delivered_{0}, failures_{0};
   std::atomic<bool> stop_{false};
   std::atomic<int> stop_timeout_ms_{0};

@@ -29,13 +29,26 @@ bool is_loopback(std::string_view listen) {
   return host == "localhost" || host == "::1" || host.starts_with("127.") || listen.starts_with("unix:");
 }
 
-Status read_file(const std::string& key, const std::string& path, std::string& out) {
+// `what`: the words of the PEM line that must be there, for gRPC itself only says that it cannot listen.
+Status read_pem(const std::string& key, const std::string& path, const char* what, std::string& out) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   if (!in || !(text << in.rdbuf()))
     return Status::error(key + ": " + path + " cannot be read: " + std::strerror(errno));
   out = text.str();
+  const size_t begin = out.find("-----BEGIN ");
+  if (begin == std::string::npos || out.find(std::string(what) + "-----", begin) == std::string::npos)
+    return Status::error(key + ": " + path + " holds no PEM " + what);
   return {};
+}
+
+bool can_listen(const std::string& address) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  return server != nullptr && port != 0;
 }
 
 Status credentials(const ServiceConfig& config, std::shared_ptr<grpc::ServerCredentials>& out) {
@@ -51,10 +64,13 @@ Status credentials(const ServiceConfig& config, std::shared_ptr<grpc::ServerCred
                                                 ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
                                                 : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-  if (Status status = read_file("service.tls_cert", config.tls_cert, pair.cert_chain); !status.ok()) return status;
-  if (Status status = read_file("service.tls_key", config.tls_key, pair.private_key); !status.ok()) return status;
+  if (Status status = read_pem("service.tls_cert", config.tls_cert, "CERTIFICATE", pair.cert_chain); !status.ok())
+    return status;
+  if (Status status = read_pem("service.tls_key", config.tls_key, "PRIVATE KEY", pair.private_key); !status.ok())
+    return status;
   if (!config.tls_client_ca.empty())
-    if (Status status = read_file("service.tls_client_ca", config.tls_client_ca, options.pem_root_certs); !status.ok())
+    if (Status status = read_pem("service.tls_client_ca", config.tls_client_ca, "CERTIFICATE", options.pem_root_certs);
+        !status.ok())
       return status;
   options.pem_key_cert_pairs.push_back(std::move(pair));
   out = grpc::SslServerCredentials(options);
@@ -98,6 +114,10 @@ class ServiceImpl final : public Service {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two processes on one port is a mistake
     server_ = builder.BuildAndStart();
+    if ((server_ == nullptr || port_ == 0) && !config.tls_cert.empty() && can_listen(config.listen))
+      return Status::error("service.tls_cert, service.tls_key: " + config.tls_cert + " and " + config.tls_key +
+                           " do not belong together, or one of them is damaged" +
+                           (config.tls_client_ca.empty() ? "" : "; or service.tls_client_ca: " + config.tls_client_ca));
     if (server_ == nullptr || port_ == 0)
       return Status::error("service.listen: cannot listen on " + config.listen + ": is another process there?");
     for (const char* name :

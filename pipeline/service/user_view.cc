@@ -115,18 +115,6 @@ void make_coarse(pb::TierReason& reason) {
   }
 }
 
-std::string gate_name(const std::string& name) {
-  static const std::map<std::string, std::string> kNames = {{"days active", "days_active"},
-                                                            {"distinct likers", "distinct_likers"},
-                                                            {"innovation points", "points.innovation"},
-                                                            {"communication points", "points.communication"},
-                                                            {"referral points", "points.referral"},
-                                                            {"knowledge points", "points.knowledge"},
-                                                            {"percentile", "top"}};
-  const auto it = kNames.find(name);
-  return it == kNames.end() ? name : it->second;
-}
-
 }  // namespace
 
 void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user, BoardNumber board, Status& status,

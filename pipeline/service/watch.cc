@@ -85,8 +85,7 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
     const Published& at = reading->at();
     std::deque<Response> found;
     if (at.number() == commit_ && !more_) return scanned(grpc::Status::OK, sign_of_life(at), false);
-    if (at.changes_from_slot() != INT64_MIN && cursor_.tick.slot < at.changes_from_slot() &&
-        cursor_.tick.slot != INT64_MIN)
+    if (at.changes_gone(cursor_.tick.slot))
       return scanned(
           call_error(grpc::StatusCode::OUT_OF_RANGE, "CHANGES_GONE",
                      "changes are kept for 7 days of event time; read the list anew and go on from its as_of",
@@ -268,11 +267,15 @@ grpc::ServerWriteReactor<pb::WatchFlagsResponse>* watch_flags(ServiceCore& core,
   return open<pb::WatchFlagsResponse>(
       core, context, *request, "Flags.WatchFlags", kStaff, OutKind::kFlag, check,
       [kinds = std::set<int>(request->kinds().begin(), request->kinds().end())](
-          const Published&, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& out, Status& status) {
-        if (!flag_record(id, payload, *out.mutable_change())) {
+          const Published& at, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& out,
+          Status& status) {
+        PublishedReader reader(at);
+        if (!flag_record(
+                id, payload, [&](uint64_t user) { return user_text(user, reader); }, *out.mutable_change())) {
           status = Status::error("a flag change cannot be read: the store is damaged");
           return false;
         }
+        if (status = reader.status(); !status.ok()) return false;
         return kinds.empty() || kinds.contains(out.change().flag().kind());
       });
 }

@@ -1,5 +1,7 @@
 """What the program refuses, and how it says so: configurations, data folders, a full disk, wrong command lines, requests out of range."""
 
+import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -9,6 +11,7 @@ import time
 import unittest
 
 import grpc
+from google.protobuf import json_format
 
 from lib.harness import *  # noqa: F403
 from lib.harness import event_pb2, ingest_pb2, key_users_pb2, settings
@@ -160,6 +163,128 @@ class DataFolder(unittest.TestCase):
             self.assertEqual("", difference(dump(whole), dump(disk / "data")))
         finally:
             subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+class SmallDisk:
+    """A disk of some megabytes; needs root."""
+
+    def __init__(self, test, megabytes):
+        self.path = folder("disk")
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(self.path)]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+            test.skipTest("a small disk needs root and mount")
+
+    def resize(self, megabytes):
+        subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(self.path)], check=True)
+
+    def fill(self):
+        with open(self.path / "ballast", "ab", buffering=0) as ballast:
+            for size in (1 << 16, 1):
+                with contextlib.suppress(OSError):
+                    while True:
+                        ballast.write(b"x" * size)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "-l", str(self.path)], check=True)
+
+
+class FullDiskUnderServe(unittest.TestCase):
+    """What was acknowledged is kept; what was not is refused with a status to repeat it; then it goes on where it stopped."""
+
+    BATCH = 400
+
+    def setUp(self):
+        # Posts count the same whether they come in time or late: how long the disk was full does not tell in the scores.
+        begin = datetime.datetime(2025, 3, 1, tzinfo=datetime.timezone.utc)
+        self.lines = [
+            json.dumps(
+                {
+                    "id": f"event-{i}",
+                    "time": (begin + datetime.timedelta(seconds=17 * i)).isoformat(),
+                    "user": f"user-{i * i % 997}",
+                    "post": {"post": f"post-{i}", "kind": "POST_KIND_IDEA", "action": "POST_ACTION_PUBLISHED"},
+                }
+            )
+            for i in range(60000)
+        ]
+        self.events = WORK / "full.jsonl"
+        self.events.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
+        self.sent = 0  # lines acknowledged
+
+    def publish(self, serve, lines_until=None):
+        """Sends on from what is acknowledged; the status that ended it, or None."""
+        until = len(self.lines) if lines_until is None else lines_until
+        while self.sent < until:
+            part = self.lines[self.sent : self.sent + self.BATCH]
+            request = ingest_pb2.PublishRequest(events=[json_format.Parse(line, event_pb2.Event()) for line in part])
+            try:
+                serve.ingest().Publish(request, timeout=10)
+            except grpc.RpcError as error:
+                return error
+            self.sent += len(part)
+        return None
+
+    def serve_on(self, disk, **more):
+        serve = Serve(
+            disk.path / "data",
+            {"log.segment_mb": 1, "engine.commit_mb": 1, "engine.commit_ms": 50, "service.drain_s": 2, **more},
+        )
+        serve.log_path = WORK / "full-disk.log"
+        serve.log_path.unlink(missing_ok=True)
+        return serve
+
+    def test_stops_and_goes_on(self):
+        with SmallDisk(self, 9) as disk:
+            serve, again = self.serve_on(disk), None
+            try:
+                serve.start()
+                error = wait_for("the disk to be full", lambda: self.publish(serve), 60)
+                self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE, error.details())
+                self.assertRegex(error.details(), "(?i)no space left|service ends|draining|connect|socket")
+                self.assertGreater(self.sent, self.BATCH)
+                # Until it has ended, it answers or says that it is going.
+                while serve.process.poll() is None and not serve.said("no space left"):
+                    try:
+                        serve.status()
+                    except grpc.RpcError as other:
+                        self.assertEqual(other.code(), grpc.StatusCode.UNAVAILABLE, other.details())
+                    time.sleep(0.2)
+                serve.wait(30, expect=1)
+                said = serve.log().splitlines()
+                self.assertRegex(said[-1], "(?i)^bellwether: .*no space left")
+                self.assertIn(str(disk.path), said[-1])
+                self.assertEqual(serve.said("assert|abort|terminate"), 0)
+                # Still full, to the last byte: the same again, nothing worse.
+                disk.fill()
+                again = self.serve_on(disk)
+                again.spawn()
+                again.wait(60, expect=1)
+                self.assertRegex(again.log().splitlines()[-1], "(?i)no space left")
+                disk.resize(600)
+                serve.start()
+                self.assertIsNone(self.publish(serve))
+                status = serve.wait_consumed(len(self.lines))
+                account = status.account
+                # A request that was refused may stand in the log all the same: its repeat is a duplicate.
+                self.assertEqual(account.consumed - account.duplicate, len(self.lines))
+                self.assertEqual(account.dead_lettered, 0)
+                serve.stop()
+                whole = folder("full-expected")
+                run("replay", self.events, "--data", whole)
+                run("serve", "--until-end", *settings(serve.settings))  # as far in time as a replay goes
+                self.assertEqual(self.scores(whole), self.scores(disk.path / "data"))
+            finally:
+                serve.end()
+                if again:
+                    again.end()
+
+    def scores(self, data):
+        users = by_type(dump(data))["user"]
+        self.assertGreater(len(users), 100)
+        return {name: row["profiles"] for name, row in users.items()}
 
 
 class CommandLine(unittest.TestCase):

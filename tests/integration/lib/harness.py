@@ -42,7 +42,7 @@ TOPIC_OF_BODY = {
 }
 
 sys.path.insert(0, str(WORK / "schemas"))
-from bellwether.v1 import admin_pb2, admin_pb2_grpc, event_pb2, flag_pb2, flags_pb2, flags_pb2_grpc  # noqa: E402
+from bellwether.v1 import admin_pb2, admin_pb2_grpc, common_pb2, event_pb2, flag_pb2, flags_pb2, flags_pb2_grpc  # noqa: E402
 from bellwether.v1 import ingest_pb2, ingest_pb2_grpc, key_users_pb2, key_users_pb2_grpc, out_pb2  # noqa: E402
 
 
@@ -432,4 +432,4 @@ def kcat_line(broker, topic, value, key="", partition=0):
 
 
 __all__ = [name for name in globals() if not name.startswith("_")]
-_ = flag_pb2, flags_pb2, ingest_pb2, out_pb2, key_users_pb2
+_ = common_pb2, flag_pb2, flags_pb2, ingest_pb2, out_pb2, key_users_pb2
