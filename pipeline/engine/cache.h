@@ -79,7 +79,7 @@ class StateCache {
   const OperatorSet& operators_;
   const Store& store_;
   size_t limit_bytes_;
-  absl::flat_hash_map<StateKey, CacheSlot*> slots_;
+  absl::flat_hash_map<StateKey, CacheSlot*, StateKey::Hash> slots_;
   std::vector<std::unique_ptr<CacheSlot[]>> slabs_;
   std::vector<CacheSlot*> free_, dirty_;
   size_t bytes_ = 0, dirty_bytes_ = 0, hand_ = 0;

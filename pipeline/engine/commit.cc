@@ -51,6 +51,7 @@ void Committer::work() {
     if (!busy_) return;
     Job job = std::move(job_);
     lock.unlock();
+    if (job.prepare) job.prepare(*job.set);
     const size_t rows = job.set->rows(), bytes = job.set->bytes();
     const auto begin = std::chrono::steady_clock::now();
     Status status = store_.write(*job.set, true);

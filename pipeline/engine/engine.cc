@@ -313,8 +313,8 @@ Status Engine::settle() {
 Status Engine::commit() {
   runner_->collect_accounts();
   ++flight_;
-  runner_->write(*set_, flight_);
   Committer::Job job;
+  job.prepare = runner_->write(*set_, flight_);
   if (progress_.folded != INT64_MIN) {
     const int64_t now = progress_.folded * kSlotUs;
     // By the hour of the last tick, so that what is left depends on ticks only.

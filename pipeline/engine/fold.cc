@@ -51,7 +51,7 @@ Status TickRunner::open() {
                                      broken = Status::error("a counter row cannot be read: the store is damaged");
                                      return false;
                                    }
-                                   counters_[id] = count;
+                                   counters_.load(id, count);
                                    return true;
                                  });
   if (status.ok())
@@ -295,11 +295,7 @@ Status TickRunner::finish() {
   Cutoffs after = before;
   for (auto& shard : shards_) {
     Shard::Effects& effects = shard->effects();
-    for (const auto& [id, delta] : effects.counts) {
-      int64_t& value = counters_[id];
-      value += delta;
-      changed_counters_[id] = value;
-    }
+    for (const auto& [id, delta] : effects.counts) counters_.add(id, delta);
     for (const auto& [key, present] : effects.index) index_.set(key, present);
     for (const auto& change : effects.timers) timers_.change(change.key, change.from, change.to);
     for (const auto& out : effects.out) emit(out);

@@ -71,8 +71,9 @@ class TickRunner final : public StateReader {
   // The earliest slot in which something happens without a record, as far as memory knows.
   int64_t next_due() const;
 
-  // For the commit: everything beside `progress` that is not in the set yet, states too.
-  void write(WriteSet& set, uint64_t flight);
+  // For the commit: everything beside `progress` that is not in the set yet, states too. What it gives is called with
+  // the same set on the commit's thread: it adds the rows that need no fold to stand still.
+  std::function<void(WriteSet&)> write(WriteSet& set, uint64_t flight);
   void committed(uint64_t flight);  // that commit is in the store
   void evict();                     // between ticks
   size_t dirty_bytes() const;
@@ -116,7 +117,7 @@ class TickRunner final : public StateReader {
   Pool pool_;
   Timers timers_;
   IndexOverlay index_;
-  Counters counters_, changed_counters_;
+  Counters counters_;
   std::vector<PartitionId> partition_ids_;
   std::vector<uint64_t> consumed_;  // by partition
   std::vector<uint64_t> dead_;      // by partition

@@ -5,21 +5,23 @@
 namespace bellwether {
 
 void IndexOverlay::set(const IndexKey& key, bool present) {
-  const auto [it, fresh] = changes_.try_emplace(key, present);
-  if (!fresh && it->second != present) changes_.erase(it);  // the two undo each other
-}
-
-std::vector<std::pair<IndexKey, bool>> IndexOverlay::sorted(const IndexKey& from, uint64_t last_order, bool all) const {
-  std::vector<std::pair<IndexKey, bool>> found;
-  for (const auto& [key, present] : changes_)
-    if (all || (key.index == from.index && key.order <= last_order && !(key < from))) found.emplace_back(key, present);
-  std::sort(found.begin(), found.end());
-  return found;
+  auto& list = changes_[key.index];
+  const auto [it, fresh] = list.try_emplace(key, present);
+  if (fresh) {
+    ++count_;
+  } else if (it->second != present) {  // the two undo each other
+    list.erase(it);
+    --count_;
+  }
 }
 
 Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const {
   if (Status status = settle_(); !status.ok()) return status;
-  const auto changes = sorted(from, last_order, false);
+  std::vector<std::pair<IndexKey, bool>> changes;
+  if (const auto list = changes_.find(from.index); list != changes_.end())
+    for (const auto& [key, present] : list->second)
+      if (key.order <= last_order && !(key < from)) changes.emplace_back(key, present);
+  std::sort(changes.begin(), changes.end());
   auto change = changes.begin();
   // Changes that stand before `until` (null: all of the range) go out first.
   const auto drain = [&](const IndexKey* until) {
@@ -54,15 +56,17 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
   return {};
 }
 
-void IndexOverlay::write(WriteSet& set) {
-  for (const auto& [key, present] : sorted({}, 0, true)) {
+void write_index(const IndexChanges& changes, WriteSet& set) {
+  std::vector<std::pair<IndexKey, bool>> sorted;
+  for (const auto& [index, list] : changes) sorted.insert(sorted.end(), list.begin(), list.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (const auto& [key, present] : sorted) {
     if (present) {
       set.put(Family::kViews, keys::index(key), {});
     } else {
       set.erase(Family::kViews, keys::index(key));
     }
   }
-  changes_.clear();
 }
 
 }  // namespace bellwether

@@ -5,12 +5,17 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
+
+// Many a tick; in order only at a commit, or for a walk. By list, so that a walk looks at its own only.
+using IndexChanges = absl::flat_hash_map<uint8_t, absl::flat_hash_map<IndexKey, bool, IndexKey::Hash>>;
+void write_index(const IndexChanges& changes, WriteSet& set);
 
 class IndexOverlay {
  public:
@@ -20,19 +25,18 @@ class IndexOverlay {
   void set(const IndexKey& key, bool present);
   // Up to `limit` rows of one list, from <= row, order <= last_order, in order: store and changes together.
   Status scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const;
-  void write(WriteSet& set);  // and forget the changes
-  size_t changes() const { return changes_.size(); }
+  // What no commit carries yet; a commit takes it along.
+  IndexChanges take_changes() {
+    count_ = 0;
+    return std::exchange(changes_, {});
+  }
+  size_t changes() const { return count_; }
 
  private:
   const Store& store_;
   std::function<Status()> settle_;
-  struct Hash {
-    size_t operator()(const IndexKey& k) const {
-      return (k.key.hash ^ k.order * 0x9E3779B97F4A7C15U) + k.index * 0xC2B2AE3D27D4EB4FU;
-    }
-  };
-  std::vector<std::pair<IndexKey, bool>> sorted(const IndexKey& from, uint64_t last_order, bool all) const;
-  absl::flat_hash_map<IndexKey, bool, Hash> changes_;  // many a tick; in order only at a commit, or for a walk
+  IndexChanges changes_;
+  size_t count_ = 0;
 };
 
 }  // namespace bellwether

@@ -1,5 +1,7 @@
 #include "pipeline/engine/timers.h"
 
+#include <algorithm>
+
 #include "operators/limits.h"
 #include "pipeline/engine/cache.h"
 
@@ -8,8 +10,36 @@ namespace bellwether {
 Timers::Timers(const Store& store, std::function<Status()> settle, size_t load_rows)
     : store_(store), settle_(std::move(settle)), load_rows_(load_rows) {}
 
+void Timers::near_put(const TimerKey& key) {
+  auto& due = near_[key.slot];
+  if (due.empty()) {
+    slots_.push_back(key.slot);
+    std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
+  }
+  due.push_back(key.state);
+}
+
+void Timers::near_erase(const TimerKey& key) {
+  const auto at = near_.find(key.slot);
+  if (at == near_.end()) return;
+  const auto state = std::find(at->second.begin(), at->second.end(), key.state);
+  if (state == at->second.end()) return;
+  *state = at->second.back();
+  at->second.pop_back();
+  if (!at->second.empty()) return;
+  near_.erase(at);
+  drop_empty();
+}
+
+void Timers::drop_empty() {
+  while (!slots_.empty() && !near_.contains(slots_.front())) {
+    std::pop_heap(slots_.begin(), slots_.end(), std::greater<>());
+    slots_.pop_back();
+  }
+}
+
 void Timers::put(const TimerKey& key) {
-  if (key.slot < horizon_) near_.insert(key);
+  if (key.slot < horizon_) near_put(key);
   const auto [it, fresh] = changes_.try_emplace(key, true);
   if (!fresh && !it->second) changes_.erase(it);  // the row is still there
 }
@@ -22,7 +52,7 @@ void Timers::erase(const TimerKey& key) {
 void Timers::change(const StateKey& key, int64_t from, int64_t to) {
   if (from == to) return;
   if (from != kNoTimer) {
-    if (from < horizon_) near_.erase({from, key});
+    if (from < horizon_) near_erase({from, key});
     erase({from, key});
   }
   if (to != kNoTimer) put({to, key});
@@ -30,27 +60,30 @@ void Timers::change(const StateKey& key, int64_t from, int64_t to) {
 
 Status Timers::next(int64_t limit, int64_t& slot) {
   slot = kNoTimer;
-  while (near_.empty() && horizon_ < limit) {
+  while (slots_.empty() && horizon_ < limit) {
     if (Status status = load(limit); !status.ok()) return status;
   }
-  if (!near_.empty() && near_.begin()->slot < limit) slot = near_.begin()->slot;
+  if (!slots_.empty() && slots_.front() < limit) slot = slots_.front();
   return {};
 }
 
 void Timers::take(int64_t slot, std::vector<StateKey>& out) {
-  auto it = near_.begin();
-  for (; it != near_.end() && it->slot == slot; ++it) {
-    out.push_back(it->state);
-    erase(*it);
-  }
-  near_.erase(near_.begin(), it);
+  const auto at = near_.find(slot);
+  if (at == near_.end()) return;
+  const auto first = out.insert(out.end(), at->second.begin(), at->second.end());
+  std::sort(first, out.end());
+  for (const StateKey& key : at->second) erase({slot, key});
+  near_.erase(at);
+  drop_empty();
 }
 
 Status Timers::load(int64_t limit) {
   if (Status status = settle_(); !status.ok()) return status;
-  constexpr int64_t kAhead = kDayUs / kSlotUs;
+  // Far enough that a quiet stream, which passes a day in no time, does not wait for the commit in flight at each.
+  constexpr int64_t kAhead = 16 * kDayUs / kSlotUs;
   int64_t end = limit > INT64_MAX - kAhead ? INT64_MAX : limit + kAhead;
   size_t rows = 0;
+  int64_t newest = INT64_MIN;
   Status broken;
   const Status status = store_.snapshot()->scan(
       Family::kTimers, keys::timer_slot(horizon_), keys::timer_slot(end),
@@ -60,36 +93,39 @@ Status Timers::load(int64_t limit) {
           broken = Status::error("a timer row of " + std::to_string(bytes.size()) + " bytes: the store is damaged");
           return false;
         }
-        if (rows >= load_rows_ && !near_.empty() && near_.rbegin()->slot != key.slot) {
+        if (rows >= load_rows_ && newest != key.slot) {
           end = key.slot;  // the rest another time, but a slot is never cut in two
           return false;
         }
-        near_.insert(key);
+        near_put(key);
+        newest = key.slot;
         ++rows;
         return true;
       });
   if (!status.ok()) return status;
   if (!broken.ok()) return broken;
-  for (auto it = changes_.lower_bound(TimerKey{horizon_, {}}); it != changes_.end() && it->first.slot < end; ++it) {
-    if (it->second) {
-      near_.insert(it->first);
+  for (const auto& [key, there] : changes_) {
+    if (key.slot < horizon_ || key.slot >= end) continue;
+    if (there) {
+      near_put(key);
     } else {
-      near_.erase(it->first);
+      near_erase(key);
     }
   }
   horizon_ = end;
   return {};
 }
 
-void Timers::write(WriteSet& set) {
-  for (const auto& [key, present] : changes_) {
-    if (present) {
+void write_timers(const TimerChanges& changes, WriteSet& set) {
+  std::vector<std::pair<TimerKey, bool>> sorted(changes.begin(), changes.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (const auto& [key, there] : sorted) {
+    if (there) {
       set.put(Family::kTimers, keys::timer(key), {});
     } else {
       set.erase(Family::kTimers, keys::timer(key));
     }
   }
-  changes_.clear();
 }
 
 }  // namespace bellwether

@@ -2,17 +2,22 @@
 // committed.
 #pragma once
 
-#include <absl/container/btree_map.h>
-#include <absl/container/btree_set.h>
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/inlined_vector.h>
 
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
+
+// Many a tick, in order only at a commit.
+using TimerChanges = absl::flat_hash_map<TimerKey, bool, TimerKey::Hash>;  // true: a row to write; false: one to erase
+void write_timers(const TimerChanges& changes, WriteSet& set);
 
 class Timers {
  public:
@@ -26,22 +31,27 @@ class Timers {
   // Takes out those due in the slot that next() gave, in key order.
   void take(int64_t slot, std::vector<StateKey>& out);
   // The earliest that may be due as far as memory knows; never later than the truth.
-  int64_t soonest() const { return near_.empty() ? horizon_ : near_.begin()->slot; }
+  int64_t soonest() const { return slots_.empty() ? horizon_ : slots_.front(); }
 
-  void write(WriteSet& set);  // and forget the changes
+  // What no commit carries yet; a commit takes it along.
+  TimerChanges take_changes() { return std::exchange(changes_, {}); }
   size_t changes() const { return changes_.size(); }
 
  private:
   Status load(int64_t limit);
   void put(const TimerKey& key);
   void erase(const TimerKey& key);
+  void near_put(const TimerKey& key);
+  void near_erase(const TimerKey& key);
+  void drop_empty();
 
   const Store& store_;
   std::function<Status()> settle_;
   size_t load_rows_;
   int64_t horizon_ = INT64_MIN;  // near_ holds everything below
-  absl::btree_set<TimerKey> near_;
-  absl::btree_map<TimerKey, bool> changes_;  // true: a row to write; false: one to erase
+  absl::flat_hash_map<int64_t, absl::InlinedVector<StateKey, 1>> near_;  // by slot, none empty
+  std::vector<int64_t> slots_;  // a heap, the earliest first: those of near_, and some that are empty but never the first
+  TimerChanges changes_;
 };
 
 }  // namespace bellwether
