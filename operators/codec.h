@@ -21,8 +21,12 @@ class Writer {
     fixed64(static_cast<uint64_t>(v >> 64));
   }
   void varint(uint64_t v) {
-    while (v >= 0x80) u8(static_cast<uint8_t>(v) | 0x80), v >>= 7;
-    u8(static_cast<uint8_t>(v));
+    if (v < 0x80) return u8(static_cast<uint8_t>(v));
+    char bytes[10];
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7) bytes[n++] = static_cast<char>(static_cast<uint8_t>(v) | 0x80);
+    bytes[n++] = static_cast<char>(v);
+    out_.append(bytes, n);
   }
   void zigzag(int64_t v) { varint(static_cast<uint64_t>(v) << 1 ^ static_cast<uint64_t>(v >> 63)); }
   void boolean(bool v) { u8(v ? 1 : 0); }

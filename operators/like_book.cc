@@ -393,8 +393,8 @@ void LikeBook::finish_loading() {
 }
 
 size_t LikeBook::memory() const {
-  size_t bytes = entries_.capacity() * sizeof(LikeEntry) + blocks_.capacity() * sizeof(Block) +
-                 by_day_.capacity() * sizeof(Dated);
+  size_t bytes =
+      entries_.capacity() * sizeof(LikeEntry) + blocks_.capacity() * sizeof(Block) + by_day_.capacity() * sizeof(Dated);
   for (const OpenDiscount& d : discounts_) bytes += sizeof d + d.scope.posts.capacity() * 8;
   if (indexed_) bytes += entries_.size() * 72;
   return bytes;

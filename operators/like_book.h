@@ -33,8 +33,8 @@ struct LikeEntry {
   bool undo = false;  // takes back the newest standing entry of the same meaning before it, or voids the next one
   bool born = false;  // of a like: voided by an undo before it; of an undo: it took back a like
   // Derived while the book is in memory:
-  bool undone = false;  // of a like: a later undo took it back, or born so
-  bool used = false;    // of an undo: it has met its like
+  bool undone = false;                                  // of a like: a later undo took it back, or born so
+  bool used = false;                                    // of an undo: it has met its like
   uint32_t before_of_target = 0, before_of_author = 0;  // number + 1 of the one before it in an indexed book; 0: none
 };
 

@@ -93,8 +93,8 @@ void PostsState::encode(std::string& out) const {
     if ((standing >> a & 1) != 0) w.zigzag(done[a]);
   seen.write(w);
   for (uint32_t n : {likes, shares, dislikes, views, replies}) w.varint(n);
-  std::string held;
-  likers.encode(held), w.bytes(held);
+  static thread_local std::string held;  // encoded a million times
+  held.clear(), likers.encode(held), w.bytes(held);
   w.varint(blocks.size());
   int64_t last = 0;
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);

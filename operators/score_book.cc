@@ -112,9 +112,8 @@ Sums ScoreBook::running_with(const CommunityConfig& community, const RulesOf& ru
   Sums sums = running_;
   for (const Taken& t : given_back) {
     const auto of = buckets();
-    const auto at = std::lower_bound(of.begin(), of.end(), std::pair(t.day, t.rule), [](const Bucket& b, const auto& k) {
-      return std::pair(b.day, b.rule) < k;
-    });
+    const auto at = std::lower_bound(of.begin(), of.end(), std::pair(t.day, t.rule),
+                                     [](const Bucket& b, const auto& k) { return std::pair(b.day, b.rule) < k; });
     if (at == of.end() || at->day != t.day || at->rule != t.rule || decay.block(t.day) < sums.base) continue;
     const int capability = community.rules[static_cast<size_t>(t.rule)].capability;
     if (capability < 1 || capability > static_cast<int>(kCapabilities)) continue;

@@ -1,5 +1,5 @@
-// Community-wide sums by family and number. A family is walked by the hour and added to by every event, nearly always at
-// its newest number: a sorted list each, not a tree.
+// Community-wide sums by family and number. A family is walked by the hour and added to by every event, nearly always
+// at its newest number: a sorted list each, not a tree.
 #pragma once
 
 #include <absl/functional/function_ref.h>

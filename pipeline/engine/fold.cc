@@ -85,11 +85,13 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   size_t missing = 0;
   for (const Record* record : records) {
     if (record->reason != Reason::kNone) continue;
-    const StateKey key{operators_.home(record->home.kind), record->home};
-    const uint32_t s = shard_of(key.key.hash, static_cast<uint32_t>(shards_.size()));
-    if (shards_[s]->cache().find(key) != nullptr) continue;
-    wanted_[s].push_back(key);
-    ++missing;
+    operators_.likely(*record, [&](OperatorId op, Key of) {
+      const StateKey key{op, of};
+      const uint32_t s = shard_of(key.key.hash, static_cast<uint32_t>(shards_.size()));
+      if (shards_[s]->cache().find(key) != nullptr) return;
+      wanted_[s].push_back(key);
+      ++missing;
+    });
   }
   if (missing == 0) return {};
   std::vector<Status> statuses(shards_.size());
@@ -106,6 +108,11 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   for (Status& status : statuses)
     if (!status.ok()) return std::move(status);
   return {};
+}
+
+void TickRunner::fetch_ahead(const Record& record, StateCache::Ahead step) const {
+  if (record.reason != Reason::kNone) return;
+  operators_.likely(record, [&](OperatorId op, Key key) { shard(key.hash).cache().fetch_ahead({op, key}, step); });
 }
 
 int64_t TickRunner::next_due() const {
@@ -177,6 +184,11 @@ Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
     if (slot != kNoTimer) {
       BELLWETHER_REQUIRE(slot == tick.slot, "a timer of slot %lld was passed over", static_cast<long long>(slot));
       timers_.take(slot, due_);
+      // Whoever is woken was not heard of for long: their state is in no cache of the processor.
+      constexpr std::pair<size_t, StateCache::Ahead> kSteps[] = {
+          {5, StateCache::Ahead::kPlace}, {3, StateCache::Ahead::kSlot}, {1, StateCache::Ahead::kState}};
+      for (const auto& [n, step] : kSteps)
+        if (const StateKey* key = timers_.ahead(n)) shard(key->key.hash).cache().fetch_ahead(*key, step);
     }
   }
   const int64_t hour = floor_div(tick.slot, kHourSlots);

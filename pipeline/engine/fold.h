@@ -63,6 +63,8 @@ class TickRunner final : public StateReader {
 
   // Reads what the facts of these records will need, if it is not in memory.
   Status prefetch(std::span<Record* const> records);
+  // The same for the processor's caches, of records some way ahead: `step` as for StateCache::fetch_ahead.
+  void fetch_ahead(const Record& record, StateCache::Ahead step) const;
   // Runs the ticks before `before` that have no records: timers, leftovers, jobs, new days. Gives true while there may
   // be more, so that the caller can commit between them.
   Status advance(TickId before, bool& more);
@@ -93,7 +95,7 @@ class TickRunner final : public StateReader {
   const CommunityConfig& community() const override { return versions_[env_.version].config; }
 
  private:
-  Shard& shard(uint64_t hash) { return *shards_[shard_of(hash, static_cast<uint32_t>(shards_.size()))]; }
+  Shard& shard(uint64_t hash) const { return *shards_[shard_of(hash, static_cast<uint32_t>(shards_.size()))]; }
   uint16_t version_at(int64_t slot) const;
   Status begin(TickId tick, std::span<Record* const> records);
   Status rounds();

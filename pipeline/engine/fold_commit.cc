@@ -129,9 +129,9 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
     shard->write_blocks(set);
   }
   counters_.write(set);
-  return [index = index_.take_changes(), timers = timers_.take_changes()](WriteSet& rest) {
-    write_index(index, rest);
-    write_timers(timers, rest);
+  return [index = index_.take_changes(), timers = timers_.take_changes()](WriteSet& rest) mutable {
+    write_index(std::move(index), rest);
+    write_timers(std::move(timers), rest);
   };
 }
 

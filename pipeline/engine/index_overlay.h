@@ -13,16 +13,20 @@
 
 namespace bellwether {
 
-// Many a tick; in order only at a commit, or for a walk. By list, so that a walk looks at its own only.
-using IndexChanges = absl::flat_hash_map<uint8_t, absl::flat_hash_map<IndexKey, bool, IndexKey::Hash>>;
-void write_index(const IndexChanges& changes, WriteSet& set);
+// Many a tick, so they are kept as they come; put in order only at a commit, or for a walk. By list, so that a walk
+// looks at its own only. True: the row comes, false: it goes; those of a row take turns.
+using IndexChanges = absl::flat_hash_map<uint8_t, std::vector<std::pair<IndexKey, bool>>>;
+void write_index(IndexChanges changes, WriteSet& set);
 
 class IndexOverlay {
  public:
   // `settle`: as for Timers.
   IndexOverlay(const Store& store, std::function<Status()> settle) : store_(store), settle_(std::move(settle)) {}
 
-  void set(const IndexKey& key, bool present);
+  void set(const IndexKey& key, bool present) {
+    changes_[key.index].emplace_back(key, present);
+    ++count_;
+  }
   // Up to `limit` rows of one list, from <= row, order <= last_order, in order: store and changes together.
   Status scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const;
   // What no commit carries yet; a commit takes it along.

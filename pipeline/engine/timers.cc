@@ -1,80 +1,95 @@
 #include "pipeline/engine/timers.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "operators/limits.h"
 #include "pipeline/engine/cache.h"
 
 namespace bellwether {
+namespace {
+
+constexpr int64_t kHourSlots = kHourUs / kSlotUs;
+int64_t hour_of(int64_t slot) { return floor_div(slot, kHourSlots); }
+
+}  // namespace
 
 Timers::Timers(const Store& store, std::function<Status()> settle, size_t load_rows)
     : store_(store), settle_(std::move(settle)), load_rows_(load_rows) {}
 
-void Timers::near_put(const TimerKey& key) {
-  auto& due = near_[key.slot];
-  if (due.empty()) {
-    slots_.push_back(key.slot);
-    std::push_heap(slots_.begin(), slots_.end(), std::greater<>());
-  }
-  due.push_back(key.state);
-}
-
-void Timers::near_erase(const TimerKey& key) {
-  const auto at = near_.find(key.slot);
-  if (at == near_.end()) return;
-  const auto state = std::find(at->second.begin(), at->second.end(), key.state);
-  if (state == at->second.end()) return;
-  *state = at->second.back();
-  at->second.pop_back();
-  if (!at->second.empty()) return;
-  near_.erase(at);
-  drop_empty();
-}
-
-void Timers::drop_empty() {
-  while (!slots_.empty() && !near_.contains(slots_.front())) {
-    std::pop_heap(slots_.begin(), slots_.end(), std::greater<>());
-    slots_.pop_back();
-  }
-}
-
 void Timers::put(const TimerKey& key) {
-  if (key.slot < horizon_) near_put(key);
-  const auto [it, fresh] = changes_.try_emplace(key, true);
-  if (!fresh && !it->second) changes_.erase(it);  // the row is still there
+  if (!erased_.empty() && erased_.erase(key) != 0) return;  // it still stands where it stood
+  if (key.slot >= open_end_) {
+    later_[hour_of(key.slot)].push_back(key);
+  } else {
+    fresh_.push_back(key);
+    std::push_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+  }
 }
 
-void Timers::erase(const TimerKey& key) {
-  const auto [it, fresh] = changes_.try_emplace(key, false);
-  if (!fresh && it->second) changes_.erase(it);  // the row never was
+void Timers::erase(const TimerKey& key) { erased_.insert(key); }
+
+// Afterwards the earliest of all is the first of open_ or of fresh_, unless there is none.
+void Timers::settle_head() {
+  for (;;) {
+    while (at_ < open_.size() && !erased_.empty() && erased_.erase(open_[at_]) != 0) ++at_;
+    while (!fresh_.empty() && !erased_.empty() && erased_.erase(fresh_.front()) != 0) {
+      std::pop_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+      fresh_.pop_back();
+    }
+    if (at_ < open_.size() || !fresh_.empty() || later_.empty()) return;
+    const auto hour = later_.begin();
+    open_ = std::move(hour->second), at_ = 0;
+    open_end_ = (hour->first + 1) * kHourSlots;
+    later_.erase(hour);
+    std::sort(open_.begin(), open_.end());
+  }
+}
+
+int64_t Timers::soonest() const {
+  int64_t slot = horizon_;
+  if (at_ < open_.size()) slot = std::min(slot, open_[at_].slot);
+  if (!fresh_.empty()) slot = std::min(slot, fresh_.front().slot);
+  return slot;
 }
 
 void Timers::change(const StateKey& key, int64_t from, int64_t to) {
   if (from == to) return;
   if (from != kNoTimer) {
-    if (from < horizon_) near_erase({from, key});
-    erase({from, key});
+    if (from < horizon_) erase({from, key});
+    changes_.emplace_back(TimerKey{from, key}, false);
   }
-  if (to != kNoTimer) put({to, key});
+  if (to != kNoTimer) {
+    if (to < horizon_) put({to, key});
+    changes_.emplace_back(TimerKey{to, key}, true);
+  }
+  settle_head();
 }
 
 Status Timers::next(int64_t limit, int64_t& slot) {
   slot = kNoTimer;
-  while (slots_.empty() && horizon_ < limit) {
+  while (soonest() == horizon_ && horizon_ < limit) {
     if (Status status = load(limit); !status.ok()) return status;
   }
-  if (!slots_.empty() && slots_.front() < limit) slot = slots_.front();
+  if (soonest() < std::min(limit, horizon_)) slot = soonest();
   return {};
 }
 
 void Timers::take(int64_t slot, std::vector<StateKey>& out) {
-  const auto at = near_.find(slot);
-  if (at == near_.end()) return;
-  const auto first = out.insert(out.end(), at->second.begin(), at->second.end());
-  std::sort(first, out.end());
-  for (const StateKey& key : at->second) erase({slot, key});
-  near_.erase(at);
-  drop_empty();
+  const size_t before = out.size();
+  const auto taken = [&](const TimerKey& key) {
+    if (!erased_.empty() && erased_.erase(key) != 0) return;
+    out.push_back(key.state);
+    changes_.emplace_back(key, false);
+  };
+  for (; at_ < open_.size() && open_[at_].slot == slot; ++at_) taken(open_[at_]);
+  while (!fresh_.empty() && fresh_.front().slot == slot) {
+    taken(fresh_.front());
+    std::pop_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+    fresh_.pop_back();
+  }
+  std::sort(out.begin() + static_cast<ptrdiff_t>(before), out.end());
+  settle_head();
 }
 
 Status Timers::load(int64_t limit) {
@@ -97,29 +112,34 @@ Status Timers::load(int64_t limit) {
           end = key.slot;  // the rest another time, but a slot is never cut in two
           return false;
         }
-        near_put(key);
+        put(key);
         newest = key.slot;
         ++rows;
         return true;
       });
   if (!status.ok()) return status;
   if (!broken.ok()) return broken;
+  // A key's slot was put and erased in turn, from what the store has on: what is there now is what the last one says.
   for (const auto& [key, there] : changes_) {
     if (key.slot < horizon_ || key.slot >= end) continue;
     if (there) {
-      near_put(key);
+      put(key);
     } else {
-      near_erase(key);
+      erase(key);
     }
   }
   horizon_ = end;
+  settle_head();
   return {};
 }
 
-void write_timers(const TimerChanges& changes, WriteSet& set) {
-  std::vector<std::pair<TimerKey, bool>> sorted(changes.begin(), changes.end());
-  std::sort(sorted.begin(), sorted.end());
-  for (const auto& [key, there] : sorted) {
+void write_timers(TimerChanges changes, WriteSet& set) {
+  std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0, next; i < changes.size(); i = next) {
+    const TimerKey& key = changes[i].first;
+    for (next = i + 1; next < changes.size() && changes[next].first == key;) ++next;
+    const bool there = changes[next - 1].second;
+    if (there != changes[i].second) continue;  // in and out again, or the other way: the row is as it was
     if (there) {
       set.put(Family::kTimers, keys::timer(key), {});
     } else {

@@ -1,12 +1,16 @@
 // Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, and the changes not yet
 // committed.
+//
+// Those in memory are a calendar: by hours of event time, unordered but for the hour that is open. So a timer that is
+// set for some day costs the end of a list, not a place in a tree that no cache holds, and who is woken next is known
+// in time to fetch their state.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
-#include <absl/container/inlined_vector.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -15,9 +19,9 @@
 
 namespace bellwether {
 
-// Many a tick, in order only at a commit.
-using TimerChanges = absl::flat_hash_map<TimerKey, bool, TimerKey::Hash>;  // true: a row to write; false: one to erase
-void write_timers(const TimerChanges& changes, WriteSet& set);
+// In the order they were made; true: a row to write; false: one to erase. Those of a key take turns.
+using TimerChanges = std::vector<std::pair<TimerKey, bool>>;
+void write_timers(TimerChanges changes, WriteSet& set);
 
 class Timers {
  public:
@@ -31,7 +35,9 @@ class Timers {
   // Takes out those due in the slot that next() gave, in key order.
   void take(int64_t slot, std::vector<StateKey>& out);
   // The earliest that may be due as far as memory knows; never later than the truth.
-  int64_t soonest() const { return slots_.empty() ? horizon_ : slots_.front(); }
+  int64_t soonest() const;
+  // The n-th to be woken after those taken, most likely; null where it is not known. A hint.
+  const StateKey* ahead(size_t n) const { return at_ + n < open_.size() ? &open_[at_ + n].state : nullptr; }
 
   // What no commit carries yet; a commit takes it along.
   TimerChanges take_changes() { return std::exchange(changes_, {}); }
@@ -41,16 +47,18 @@ class Timers {
   Status load(int64_t limit);
   void put(const TimerKey& key);
   void erase(const TimerKey& key);
-  void near_put(const TimerKey& key);
-  void near_erase(const TimerKey& key);
-  void drop_empty();
+  void settle_head();
 
   const Store& store_;
   std::function<Status()> settle_;
   size_t load_rows_;
-  int64_t horizon_ = INT64_MIN;  // near_ holds everything below
-  absl::flat_hash_map<int64_t, absl::InlinedVector<StateKey, 1>> near_;  // by slot, none empty
-  std::vector<int64_t> slots_;  // a heap, the earliest first: those of near_, and some that are empty but never the first
+  int64_t horizon_ = INT64_MIN;   // memory holds everything below
+  int64_t open_end_ = INT64_MIN;  // open_ and fresh_ hold everything below
+  std::vector<TimerKey> open_;    // of the hour that is open, in order, from at_ on
+  size_t at_ = 0;
+  std::vector<TimerKey> fresh_;                           // put since it opened: a heap, the earliest first
+  std::map<int64_t, std::vector<TimerKey>> later_;        // by hour
+  absl::flat_hash_set<TimerKey, TimerKey::Hash> erased_;  // still standing in one of these
   TimerChanges changes_;
 };
 
