@@ -306,11 +306,12 @@ void LikeBook::write_entries(Writer& w, const LikeEntry* from, const LikeEntry* 
   w.varint(static_cast<uint64_t>(to - from));
   int64_t last = 0;
   for (const LikeEntry* e = from; e != to; ++e) {
-    w.fixed64(e->post), w.fixed64(e->author), w.fixed64(e->id_hash);
-    w.zigzag(e->time_us - last), last = e->time_us;
-    w.zigzag(e->slot - slot_of(e->time_us));
-    w.varint(e->rules);
-    w.u8(static_cast<uint8_t>(static_cast<uint8_t>(e->kind) | static_cast<uint8_t>(e->post_kind) << 3 | e->undo << 6 |
+    EntryWriter c(w);
+    c.fixed64(e->post), c.fixed64(e->author), c.fixed64(e->id_hash);
+    c.zigzag(e->time_us - last), last = e->time_us;
+    c.zigzag(e->slot - slot_of(e->time_us));
+    c.varint(e->rules);
+    c.u8(static_cast<uint8_t>(static_cast<uint8_t>(e->kind) | static_cast<uint8_t>(e->post_kind) << 3 | e->undo << 6 |
                               e->born << 7));
   }
 }

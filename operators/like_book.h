@@ -97,6 +97,12 @@ class LikeBook {
   // under (day, number).
   bool seal(int64_t filling_day, Block& block, std::string& bytes);
 
+  void fetch_ahead() const {
+    if (empty()) return;
+    __builtin_prefetch(&entries_.front());
+    __builtin_prefetch(&entries_.back());
+    __builtin_prefetch(&by_day_.front());
+  }
   void write(Writer& w) const;  // open block, directory, discounts, expiry cursor
   bool read(Reader& r);
   // Adds a block read back from the ledger; in directory order, all before the first other use.

@@ -16,9 +16,9 @@ void write_likes(Writer& w, const PostLike* from, const PostLike* to) {
   w.varint(static_cast<uint64_t>(to - from));
   int64_t last = 0;
   for (const PostLike* l = from; l != to; ++l) {
-    w.fixed64(l->liker), w.fixed64(l->id_hash);
-    // the lowest bit says whether the like went; microseconds keep their full width above it
-    w.boolean(l->gone), w.zigzag(l->time_us - last), last = l->time_us;
+    EntryWriter c(w);
+    c.fixed64(l->liker), c.fixed64(l->id_hash);
+    c.boolean(l->gone), c.zigzag(l->time_us - last), last = l->time_us;
   }
 }
 bool read_likes(Reader& r, std::vector<PostLike>& out) {

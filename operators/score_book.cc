@@ -127,9 +127,10 @@ void ScoreBook::write(Writer& w) const {
   w.varint(buckets_.size() - gone_);
   int64_t last = 0;
   for (const Bucket& b : buckets()) {
-    w.zigzag(b.day - last), last = b.day;
-    w.u8(static_cast<uint8_t>(b.rule)), w.varint(b.rules), w.zigzag(b.count), w.zigzag(b.raw_micros),
-        w.zigzag(b.raw_micros - b.authentic_micros);
+    EntryWriter c(w);
+    c.zigzag(b.day - last), last = b.day;
+    c.u8(static_cast<uint8_t>(b.rule)), c.varint(b.rules), c.zigzag(b.count), c.zigzag(b.raw_micros),
+        c.zigzag(b.raw_micros - b.authentic_micros);
   }
 }
 

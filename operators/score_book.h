@@ -69,6 +69,11 @@ class ScoreBook {
   // running() as of its last call, with points added to their buckets.
   Sums running_with(const CommunityConfig& community, const RulesOf& rules, const std::vector<Taken>& given_back) const;
 
+  void fetch_ahead() const {
+    if (empty()) return;
+    __builtin_prefetch(&buckets_[gone_]);
+    __builtin_prefetch(&buckets_.back());
+  }
   void write(Writer& w) const;
   bool read(Reader& r);
   size_t memory() const { return buckets_.capacity() * sizeof(Bucket); }

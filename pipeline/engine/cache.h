@@ -50,9 +50,9 @@ class StateCache {
     it->second->used = true;
     return it->second;
   }
-  // Has the processor fetch what a fold of that key will read first: the map's place, then the slot, then the state. In
-  // three steps, since each names the next; to be called in this order, some work apart.
-  enum class Ahead : uint8_t { kPlace, kSlot, kState };
+  // Has the processor fetch what a fold of that key will read first: the map's place, then the slot, then the state,
+  // then what hangs on it. In steps, since each names the next; to be called in this order, some work apart.
+  enum class Ahead : uint8_t { kPlace, kSlot, kState, kInside };
   void fetch_ahead(const StateKey& key, Ahead step) const {
     if (step == Ahead::kPlace) return slots_.prefetch(key);
     const auto it = slots_.find(key);
@@ -61,6 +61,7 @@ class StateCache {
       for (size_t i = 0; i < n; ++i) __builtin_prefetch(static_cast<const char*>(at) + 64 * i);
     };
     if (step == Ahead::kSlot) return lines(it->second, 2);
+    if (step == Ahead::kInside) return it->second->state->fetch_ahead();
     lines(it->second->state.get(), 8);
   }
 

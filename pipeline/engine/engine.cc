@@ -256,8 +256,10 @@ Status Engine::process(Chunk& chunk) {
       if (!status.ok()) return status;
     }
     for (uint32_t i = tick.begin; i < tick.end; ++i) {
-      constexpr std::pair<uint32_t, StateCache::Ahead> kSteps[] = {
-          {6, StateCache::Ahead::kPlace}, {4, StateCache::Ahead::kSlot}, {2, StateCache::Ahead::kState}};
+      constexpr std::pair<uint32_t, StateCache::Ahead> kSteps[] = {{7, StateCache::Ahead::kPlace},
+                                                                   {5, StateCache::Ahead::kSlot},
+                                                                   {3, StateCache::Ahead::kState},
+                                                                   {1, StateCache::Ahead::kInside}};
       for (const auto& [n, step] : kSteps)
         if (i + n < chunk.records.size()) runner_->fetch_ahead(*chunk.records[i + n], step);
       if (i + 10 < chunk.records.size()) __builtin_prefetch(chunk.records[i + 10], 0);

@@ -185,8 +185,10 @@ Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
       BELLWETHER_REQUIRE(slot == tick.slot, "a timer of slot %lld was passed over", static_cast<long long>(slot));
       timers_.take(slot, due_);
       // Whoever is woken was not heard of for long: their state is in no cache of the processor.
-      constexpr std::pair<size_t, StateCache::Ahead> kSteps[] = {
-          {5, StateCache::Ahead::kPlace}, {3, StateCache::Ahead::kSlot}, {1, StateCache::Ahead::kState}};
+      constexpr std::pair<size_t, StateCache::Ahead> kSteps[] = {{7, StateCache::Ahead::kPlace},
+                                                                 {5, StateCache::Ahead::kSlot},
+                                                                 {3, StateCache::Ahead::kState},
+                                                                 {1, StateCache::Ahead::kInside}};
       for (const auto& [n, step] : kSteps)
         if (const StateKey* key = timers_.ahead(n)) shard(key->key.hash).cache().fetch_ahead(*key, step);
     }
