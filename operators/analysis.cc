@@ -3,6 +3,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
+#include <span>
 #include <vector>
 
 #include "operators/people.h"
@@ -37,22 +38,19 @@ class Ledger final : public LedgerView {
     const auto* posts = static_cast<const PostsState*>(reader_.state(OperatorId::kPosts, key));
     if (posts == nullptr) return;
     // A user's likes of a post stand one at a time: one that goes takes the one before it along.
-    std::vector<PostLike> likes;
-    absl::flat_hash_map<uint64_t, size_t> latest;
-    const auto fold = [&](const PostLike& like) {
-      if (like.gone) {
-        if (const auto at = latest.find(like.liker); at != latest.end()) likes[at->second].gone = true;
-        return;
-      }
-      latest[like.liker] = likes.size();
-      likes.push_back(like);
-    };
+    std::vector<PostLike> rows;
+    std::span<const PostLike> likes = posts->open;
     for (const PostsState::Block& b : posts->blocks) {
       if (b.day < day_of(from_us)) continue;  // filled before: nothing in it is newer than its day
       for (const PostLike& like : PostsState::read_block(reader_.block(OperatorId::kPosts, key, b.day, b.number)))
-        fold(like);
+        rows.push_back(like);
     }
-    for (const PostLike& like : posts->open) fold(like);
+    const auto gone = [](const PostLike& like) { return like.gone; };
+    if (!rows.empty() || std::any_of(likes.begin(), likes.end(), gone)) {
+      rows.insert(rows.end(), likes.begin(), likes.end());
+      if (std::any_of(rows.begin(), rows.end(), gone)) take_back(rows);
+      likes = rows;
+    }
     for (const PostLike& like : likes)
       if (!like.gone && like.time_us >= from_us && like.time_us <= to_us) each(like.liker, like.time_us);
   }
@@ -64,6 +62,18 @@ class Ledger final : public LedgerView {
   }
 
  private:
+  // Marks the like that an undo took back.
+  static void take_back(std::vector<PostLike>& rows) {
+    absl::flat_hash_map<uint64_t, size_t> latest;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (!rows[i].gone) {
+        latest[rows[i].liker] = i;
+      } else if (const auto at = latest.find(rows[i].liker); at != latest.end()) {
+        rows[at->second].gone = true;
+      }
+    }
+  }
+
   void standing(uint64_t user, const LikeBook& book, int64_t from_us, int64_t to_us,
                 absl::FunctionRef<void(const RingLike&)> each) const {
     for (const LikeEntry& e : book.entries())

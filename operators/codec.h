@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace bellwether {
 
@@ -21,15 +22,44 @@ class Writer {
     fixed64(static_cast<uint64_t>(v >> 64));
   }
   void varint(uint64_t v) {
-    while (v >= 0x80) u8(static_cast<uint8_t>(v) | 0x80), v >>= 7;
-    u8(static_cast<uint8_t>(v));
+    if (v < 0x80) return u8(static_cast<uint8_t>(v));
+    char bytes[10];
+    size_t n = 0;
+    for (; v >= 0x80; v >>= 7) bytes[n++] = static_cast<char>(static_cast<uint8_t>(v) | 0x80);
+    bytes[n++] = static_cast<char>(v);
+    out_.append(bytes, n);
   }
   void zigzag(int64_t v) { varint(static_cast<uint64_t>(v) << 1 ^ static_cast<uint64_t>(v >> 63)); }
   void boolean(bool v) { u8(v ? 1 : 0); }
   void bytes(std::string_view v) { varint(v.size()), out_.append(v); }
+  void append(const char* bytes, size_t n) { out_.append(bytes, n); }
 
  private:
   std::string& out_;
+};
+
+// One entry of a long list, put together here and appended to the writer whole when it goes: a string that grows byte
+// by byte was a tenth of a replay. At most kBytes; what is written is what Writer would write.
+class EntryWriter {
+ public:
+  static constexpr size_t kBytes = 128;
+  explicit EntryWriter(Writer& to) : to_(to) {}
+  ~EntryWriter() { to_.append(bytes_, n_); }
+  EntryWriter(const EntryWriter&) = delete;
+  EntryWriter& operator=(const EntryWriter&) = delete;
+  void u8(uint8_t v) { bytes_[n_++] = static_cast<char>(v); }
+  void fixed64(uint64_t v) { std::memcpy(bytes_ + n_, &v, sizeof v), n_ += sizeof v; }
+  void varint(uint64_t v) {
+    for (; v >= 0x80; v >>= 7) u8(static_cast<uint8_t>(v) | 0x80);
+    u8(static_cast<uint8_t>(v));
+  }
+  void zigzag(int64_t v) { varint(static_cast<uint64_t>(v) << 1 ^ static_cast<uint64_t>(v >> 63)); }
+  void boolean(bool v) { u8(v ? 1 : 0); }
+
+ private:
+  Writer& to_;
+  size_t n_ = 0;
+  char bytes_[kBytes];
 };
 
 // Reads what Writer wrote. After any underrun or bad varint `ok()` is false for good and every read gives 0 or empty.
@@ -95,5 +125,19 @@ class Reader {
   const char* end_;
   bool ok_ = true;
 };
+
+inline void write_hashes(Writer& w, const std::vector<uint64_t>& hashes) {
+  w.varint(hashes.size());
+  for (const uint64_t hash : hashes) w.fixed64(hash);
+}
+// As many as there are, however many are promised.
+inline std::vector<uint64_t> read_hashes(Reader& r) {
+  std::vector<uint64_t> hashes;
+  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+    hashes.push_back(r.fixed64());
+    if (!r.ok()) hashes.pop_back();
+  }
+  return hashes;
+}
 
 }  // namespace bellwether

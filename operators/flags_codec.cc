@@ -20,12 +20,6 @@ void write(Writer& w, const std::vector<uint64_t>& hashes) {
   w.varint(hashes.size());
   for (const uint64_t hash : hashes) w.fixed64(hash);
 }
-std::vector<uint64_t> read_hashes(Reader& r) {
-  std::vector<uint64_t> hashes;
-  const uint64_t count = r.varint();
-  for (uint64_t i = 0; i < count && r.ok(); ++i) hashes.push_back(r.fixed64());
-  return hashes;
-}
 
 uint32_t read_u32(Reader& r) { return static_cast<uint32_t>(r.varint()); }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 namespace bellwether {
 namespace {
@@ -17,19 +18,38 @@ bool OpenDiscount::covers(const LikeEntry& e) const {
   return std::binary_search(scope.posts.begin(), scope.posts.end(), e.post);
 }
 
+template <class Each>
+void LikeBook::newest_first(const absl::flat_hash_map<uint64_t, uint32_t>& last, uint32_t LikeEntry::*before,
+                            uint64_t key, Each&& each) const {
+  const auto at = last.find(key);
+  for (uint32_t n = at == last.end() ? 0 : at->second; n != 0 && held(n - 1);) {
+    const size_t i = place(n - 1);
+    if (!each(i)) return;
+    n = entries_[i].*before;
+  }
+}
+
+std::vector<LikeBook::Dated>::const_iterator LikeBook::first_of_day(int64_t day) const {
+  return std::lower_bound(by_day_.begin(), by_day_.end(), Dated{day, 0});
+}
+
 void LikeBook::build_index() {
-  by_target_.clear(), by_author_.clear(), by_id_.clear();
+  by_target_.clear(), by_author_.clear(), by_id_.clear(), by_day_.clear();
   forgotten_ = 0;
   indexed_ = entries_.size() > kIndexAbove;
+  by_day_.reserve(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i)
+    by_day_.push_back({day_of(entries_[i].time_us), static_cast<uint32_t>(i)});
+  std::sort(by_day_.begin(), by_day_.end());
   if (!indexed_) return;
   for (size_t i = 0; i < entries_.size(); ++i) index(i);
 }
 
 void LikeBook::index(size_t i) {
-  const LikeEntry& e = entries_[i];
+  LikeEntry& e = entries_[i];
   const auto number = static_cast<uint32_t>(forgotten_ + i);
-  by_target_[target_of(e)].push_back(number);
-  by_author_[e.author].push_back(number);
+  e.before_of_target = std::exchange(by_target_[target_of(e)], number + 1);
+  e.before_of_author = std::exchange(by_author_[e.author], number + 1);
   by_id_[e.id_hash] = number;
 }
 
@@ -37,16 +57,17 @@ ptrdiff_t LikeBook::standing(uint64_t target, LikeKind kind) const {
   const auto matches = [&](const LikeEntry& e) {
     return !e.undo && !e.undone && e.kind == kind && target_of(e) == target && day_of(e.time_us) > expired_day_;
   };
+  ptrdiff_t found = -1;
   if (indexed_) {
-    const auto it = by_target_.find(target);
-    if (it == by_target_.end()) return -1;
-    for (size_t k = it->second.size(); k-- > 0 && held(it->second[k]);)
-      if (matches(entries_[place(it->second[k])])) return static_cast<ptrdiff_t>(place(it->second[k]));
-    return -1;
+    of_target(target, [&](size_t i) {
+      if (matches(entries_[i])) found = static_cast<ptrdiff_t>(i);
+      return found < 0;
+    });
+    return found;
   }
   for (size_t i = entries_.size(); i-- > 0;)
     if (matches(entries_[i])) return static_cast<ptrdiff_t>(i);
-  return -1;
+  return found;
 }
 
 ptrdiff_t LikeBook::undo_ahead(uint64_t target, LikeKind kind, int64_t like_time_us) const {
@@ -54,16 +75,17 @@ ptrdiff_t LikeBook::undo_ahead(uint64_t target, LikeKind kind, int64_t like_time
     return e.undo && !e.used && e.kind == kind && target_of(e) == target && e.time_us >= like_time_us &&
            day_of(e.time_us) > expired_day_;
   };
-  if (indexed_) {
-    const auto it = by_target_.find(target);
-    if (it == by_target_.end()) return -1;
-    for (uint32_t n : it->second)
-      if (held(n) && matches(entries_[place(n)])) return static_cast<ptrdiff_t>(place(n));
-    return -1;
+  ptrdiff_t found = -1;
+  if (indexed_) {  // the oldest of them
+    of_target(target, [&](size_t i) {
+      if (matches(entries_[i])) found = static_cast<ptrdiff_t>(i);
+      return true;
+    });
+    return found;
   }
   for (size_t i = 0; i < entries_.size(); ++i)
     if (matches(entries_[i])) return static_cast<ptrdiff_t>(i);
-  return -1;
+  return found;
 }
 
 bool LikeBook::has_id(uint64_t id_hash, int64_t since_slot) const {
@@ -77,14 +99,8 @@ bool LikeBook::has_id(uint64_t id_hash, int64_t since_slot) const {
 }
 
 uint32_t LikeBook::on_day(int64_t day) const {
-  uint32_t n = 0;
-  // Entries come in fold order; a day's are nearly always together at the end.
-  for (size_t i = entries_.size(); i-- > 0;) {
-    const int64_t d = day_of(entries_[i].time_us);
-    n += d == day;
-    if (d < day - 2) break;
-  }
-  return n;
+  if (by_day_.empty() || by_day_.back().day < day) return 0;
+  return static_cast<uint32_t>(first_of_day(day + 1) - first_of_day(day));
 }
 
 // Undoes act on what was folded before them, or void what comes after. What an entry met when it was folded is kept in
@@ -95,11 +111,12 @@ void LikeBook::link(size_t i, bool fresh) {
   const uint64_t target = target_of(e);
   const auto earlier = [&](auto&& matches) -> LikeEntry* {
     if (indexed_) {
-      const auto it = by_target_.find(target);
-      if (it == by_target_.end()) return nullptr;
-      for (size_t k = it->second.size(); k-- > 0 && held(it->second[k]);)
-        if (place(it->second[k]) < i && matches(entries_[place(it->second[k])])) return &entries_[place(it->second[k])];
-      return nullptr;
+      LikeEntry* found = nullptr;
+      of_target(target, [&](size_t k) {
+        if (k < i && matches(entries_[k])) found = &entries_[k];
+        return found == nullptr;
+      });
+      return found;
     }
     for (size_t j = i; j-- > 0;)
       if (matches(entries_[j])) return &entries_[j];
@@ -124,8 +141,10 @@ void LikeBook::link(size_t i, bool fresh) {
 
 void LikeBook::append(LikeEntry entry) {
   entry.born = entry.undone = entry.used = false;
-  if (day_of(entry.time_us) > expired_day_) oldest_day_ = std::min(oldest_day_, day_of(entry.time_us));
+  entry.before_of_target = entry.before_of_author = 0;
   entries_.push_back(entry);
+  const Dated dated{day_of(entry.time_us), static_cast<uint32_t>(forgotten_ + entries_.size() - 1)};
+  by_day_.insert(std::upper_bound(by_day_.begin(), by_day_.end(), dated), dated);
   link(entries_.size() - 1, true);
   if (indexed_)
     index(entries_.size() - 1);
@@ -169,9 +188,10 @@ LikeWorth LikeBook::worth(size_t i, uint64_t without) const {
     if (!before.undone) w.first = false;
   };
   if (indexed_) {
-    if (const auto it = by_author_.find(e.author); it != by_author_.end())
-      for (uint32_t n : it->second)
-        if (held(n) && place(n) < i) look(entries_[place(n)]);
+    of_author(e.author, [&](size_t k) {
+      if (k < i) look(entries_[k]);
+      return true;
+    });
   } else {
     for (size_t j = 0; j < i; ++j) look(entries_[j]);
   }
@@ -185,9 +205,9 @@ bool LikeBook::likes_author(uint64_t author, uint64_t without) const {
            authenticity(e, without) > 0;
   };
   if (indexed_) {
-    const auto it = by_author_.find(author);
-    return it != by_author_.end() && std::any_of(it->second.rbegin(), it->second.rend(),
-                                                 [&](uint32_t n) { return held(n) && holds(entries_[place(n)]); });
+    bool found = false;
+    of_author(author, [&](size_t i) { return !(found = holds(entries_[i])); });
+    return found;
   }
   return std::any_of(entries_.begin(), entries_.end(), holds);
 }
@@ -195,9 +215,11 @@ bool LikeBook::likes_author(uint64_t author, uint64_t without) const {
 std::vector<size_t> LikeBook::pair(uint64_t author) const {
   std::vector<size_t> found;
   if (indexed_) {
-    if (const auto it = by_author_.find(author); it != by_author_.end())
-      for (uint32_t n : it->second)
-        if (held(n)) found.push_back(place(n));
+    of_author(author, [&](size_t i) {
+      found.push_back(i);
+      return true;
+    });
+    std::reverse(found.begin(), found.end());
     return found;
   }
   for (size_t i = 0; i < entries_.size(); ++i)
@@ -206,13 +228,10 @@ std::vector<size_t> LikeBook::pair(uint64_t author) const {
 }
 
 int64_t LikeBook::oldest_unexpired_day() const {
-  if (oldest_known_) return oldest_day_;
-  int64_t oldest = INT64_MAX;
-  for (const LikeEntry& e : entries_)
-    if (day_of(e.time_us) > expired_day_) oldest = std::min(oldest, day_of(e.time_us));
-  oldest_day_ = oldest, oldest_known_ = true;
-  oldest_day_ = oldest, oldest_known_ = true;
-  return oldest;
+  if (by_day_.empty()) return INT64_MAX;
+  if (by_day_.front().day > expired_day_) return by_day_.front().day;
+  const auto at = first_of_day(expired_day_ + 1);
+  return at == by_day_.end() ? INT64_MAX : at->day;
 }
 
 std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self) {
@@ -225,16 +244,16 @@ std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self
       break;
     }
     std::vector<std::pair<uint64_t, size_t>> leaving;
-    for (size_t i = 0; i < entries_.size(); ++i)
-      if (counts_for_pair(entries_[i]) && day_of(entries_[i].time_us) == next)
-        leaving.emplace_back(entries_[i].author, i);
+    for (auto at = first_of_day(next); at != by_day_.end() && at->day == next; ++at)
+      if (const LikeEntry& e = entries_[place(at->number)]; counts_for_pair(e))
+        leaving.emplace_back(e.author, place(at->number));
     std::sort(leaving.begin(), leaving.end());
     if (!ended.empty() && ended.size() + leaving.size() > most) break;  // a day is done whole
     std::vector<std::pair<uint64_t, size_t>> held;
     for (size_t k = 0; k < leaving.size(); ++k)
       if ((k == 0 || leaving[k].first != leaving[k - 1].first) && likes_author(leaving[k].first))
         held.push_back(leaving[k]);
-    expired_day_ = next, oldest_known_ = false;
+    expired_day_ = next;
     for (const auto& [author, i] : held)
       if (!likes_author(author)) ended.push_back({author, {self, entries_[i].time_us, entries_[i].id_hash}});
   }
@@ -242,6 +261,9 @@ std::vector<LikeBook::Ended> LikeBook::expire(int64_t day, size_t most, Key self
 }
 
 void LikeBook::forget(int64_t day) {
+  // Moved together, not a few a day: nothing that is asked for is so old.
+  const auto old = static_cast<size_t>(first_of_day(day) - by_day_.begin());
+  if (old == 0 || old * 8 < entries_.size()) return;
   // Whole blocks from the front only, so that what memory holds is what a reload would give.
   size_t drop = 0, blocks = 0;
   while (blocks < blocks_.size()) {
@@ -258,9 +280,12 @@ void LikeBook::forget(int64_t day) {
   entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(drop));
   blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<ptrdiff_t>(blocks));
   sealed_ = sealed_ > drop ? sealed_ - drop : 0;
-  forgotten_ += drop, oldest_known_ = false;
+  forgotten_ += drop;
   // Links stay as they are: they were made when both ends were there.
-  if (forgotten_ > entries_.size()) build_index();
+  if (forgotten_ > entries_.size()) return build_index();
+  // All of them are of days before `day`.
+  const auto end = by_day_.begin() + (first_of_day(day) - by_day_.begin());
+  by_day_.erase(std::remove_if(by_day_.begin(), end, [this](const Dated& d) { return !held(d.number); }), end);
 }
 
 bool LikeBook::seal(int64_t filling_day, Block& block, std::string& bytes) {
@@ -281,11 +306,12 @@ void LikeBook::write_entries(Writer& w, const LikeEntry* from, const LikeEntry* 
   w.varint(static_cast<uint64_t>(to - from));
   int64_t last = 0;
   for (const LikeEntry* e = from; e != to; ++e) {
-    w.fixed64(e->post), w.fixed64(e->author), w.fixed64(e->id_hash);
-    w.zigzag(e->time_us - last), last = e->time_us;
-    w.zigzag(e->slot - slot_of(e->time_us));
-    w.varint(e->rules);
-    w.u8(static_cast<uint8_t>(static_cast<uint8_t>(e->kind) | static_cast<uint8_t>(e->post_kind) << 3 | e->undo << 6 |
+    EntryWriter c(w);
+    c.fixed64(e->post), c.fixed64(e->author), c.fixed64(e->id_hash);
+    c.zigzag(e->time_us - last), last = e->time_us;
+    c.zigzag(e->slot - slot_of(e->time_us));
+    c.varint(e->rules);
+    c.u8(static_cast<uint8_t>(static_cast<uint8_t>(e->kind) | static_cast<uint8_t>(e->post_kind) << 3 | e->undo << 6 |
                               e->born << 7));
   }
 }
@@ -362,15 +388,16 @@ bool LikeBook::add_block(std::string_view bytes) {
 }
 
 void LikeBook::finish_loading() {
-  loaded_ = true, oldest_known_ = false;
+  loaded_ = true;
   build_index();
   for (size_t i = 0; i < entries_.size(); ++i) link(i, false);
 }
 
 size_t LikeBook::memory() const {
-  size_t bytes = entries_.capacity() * sizeof(LikeEntry) + blocks_.capacity() * sizeof(Block);
+  size_t bytes =
+      entries_.capacity() * sizeof(LikeEntry) + blocks_.capacity() * sizeof(Block) + by_day_.capacity() * sizeof(Dated);
   for (const OpenDiscount& d : discounts_) bytes += sizeof d + d.scope.posts.capacity() * 8;
-  if (indexed_) bytes += entries_.size() * 120;
+  if (indexed_) bytes += entries_.size() * 72;
   return bytes;
 }
 

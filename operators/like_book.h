@@ -33,8 +33,9 @@ struct LikeEntry {
   bool undo = false;  // takes back the newest standing entry of the same meaning before it, or voids the next one
   bool born = false;  // of a like: voided by an undo before it; of an undo: it took back a like
   // Derived while the book is in memory:
-  bool undone = false;  // of a like: a later undo took it back, or born so
-  bool used = false;    // of an undo: it has met its like
+  bool undone = false;                                  // of a like: a later undo took it back, or born so
+  bool used = false;                                    // of an undo: it has met its like
+  uint32_t before_of_target = 0, before_of_author = 0;  // number + 1 of the one before it in an indexed book; 0: none
 };
 
 // A flag that counts against this user's likes.
@@ -96,6 +97,12 @@ class LikeBook {
   // under (day, number).
   bool seal(int64_t filling_day, Block& block, std::string& bytes);
 
+  void fetch_ahead() const {
+    if (empty()) return;
+    __builtin_prefetch(&entries_.front());
+    __builtin_prefetch(&entries_.back());
+    __builtin_prefetch(&by_day_.front());
+  }
   void write(Writer& w) const;  // open block, directory, discounts, expiry cursor
   bool read(Reader& r);
   // Adds a block read back from the ledger; in directory order, all before the first other use.
@@ -122,17 +129,34 @@ class LikeBook {
   uint32_t next_number_ = 0;
   std::vector<OpenDiscount> discounts_;
   int64_t expired_day_ = INT64_MIN;  // all entries of days <= this are expired
-  mutable int64_t oldest_day_ = 0;   // what oldest_unexpired_day gave last, while nothing but likes came since
-  mutable bool oldest_known_ = false;
   bool loaded_ = true;
   // Built once the book is larger than a scan is cheap.
   bool indexed_ = false;
   // Entries are numbered from the last building on, so that forgetting the oldest leaves the maps as they are.
   bool held(uint32_t number) const { return number >= forgotten_; }
   size_t place(uint32_t number) const { return number - forgotten_; }
+  // Calls each(place) for the entries of one target or author, newest first, until it returns false.
+  template <class Each>
+  void newest_first(const absl::flat_hash_map<uint64_t, uint32_t>& last, uint32_t LikeEntry::*before, uint64_t key,
+                    Each&& each) const;
+  template <class Each>
+  void of_target(uint64_t target, Each&& each) const {
+    newest_first(by_target_, &LikeEntry::before_of_target, target, each);
+  }
+  template <class Each>
+  void of_author(uint64_t author, Each&& each) const {
+    newest_first(by_author_, &LikeEntry::before_of_author, author, each);
+  }
   size_t forgotten_ = 0;
-  absl::flat_hash_map<uint64_t, std::vector<uint32_t>> by_target_, by_author_;
+  absl::flat_hash_map<uint64_t, uint32_t> by_target_, by_author_;  // number + 1 of the newest
   absl::flat_hash_map<uint64_t, uint32_t> by_id_;
+  struct Dated {
+    int64_t day;
+    uint32_t number;
+    auto operator<=>(const Dated&) const = default;
+  };
+  std::vector<Dated>::const_iterator first_of_day(int64_t day) const;
+  std::vector<Dated> by_day_;  // every entry, in order
 };
 
 }  // namespace bellwether

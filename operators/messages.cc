@@ -12,16 +12,6 @@ Ref read_ref(Reader& r) {
   ref.hash = r.fixed64(), ref.id = r.bytes();
   return ref;
 }
-void write_hashes(Writer& w, const std::vector<uint64_t>& hashes) {
-  w.varint(hashes.size());
-  for (uint64_t h : hashes) w.fixed64(h);
-}
-std::vector<uint64_t> read_hashes(Reader& r) {
-  const uint64_t n = r.varint();
-  std::vector<uint64_t> hashes;
-  for (uint64_t i = 0; i < n && r.ok(); ++i) hashes.push_back(r.fixed64());
-  return hashes;
-}
 Writer begin(std::string& out, MessageKind kind) {
   Writer w(out);
   w.u8(static_cast<uint8_t>(kind));
@@ -51,12 +41,15 @@ std::string encode(const LikeChange& m) {
   Writer w = begin(out, MessageKind::kLikeChange);
   m.event.write(w);
   write_ref(w, m.author), write_ref(w, m.post);
-  w.u8(static_cast<uint8_t>(m.kind)), w.u8(static_cast<uint8_t>(m.post_kind));
-  w.zigzag(m.slot), w.varint(m.rules), w.u8(static_cast<uint8_t>(m.cause)), w.fixed64(m.flag);
-  m.before.write(w), m.after.write(w);
-  w.zigzag(m.liker_delta), w.varint(m.degree);
-  w.u8(static_cast<uint8_t>(m.young | m.one_purpose << 1));
-  w.varint(m.without.size());
+  {
+    EntryWriter c(w);
+    c.u8(static_cast<uint8_t>(m.kind)), c.u8(static_cast<uint8_t>(m.post_kind));
+    c.zigzag(m.slot), c.varint(m.rules), c.u8(static_cast<uint8_t>(m.cause)), c.fixed64(m.flag);
+    m.before.write(c), m.after.write(c);
+    c.zigzag(m.liker_delta), c.varint(m.degree);
+    c.u8(static_cast<uint8_t>(m.young | m.one_purpose << 1));
+    c.varint(m.without.size());
+  }
   for (const LikeChange::World& v : m.without)
     w.fixed64(v.flag), v.before.write(w), v.after.write(w), w.zigzag(v.liker_delta);
   return out;
@@ -88,12 +81,16 @@ std::string encode(const Credit& m) {
   std::string out;
   out.reserve(128);
   Writer w = begin(out, MessageKind::kCredit);
-  w.bytes(m.user_id), w.u8(static_cast<uint8_t>(m.rule)), w.zigzag(m.day), w.varint(m.rules);
-  w.u8(static_cast<uint8_t>(m.cause)), w.fixed64(m.flag), m.event.write(w);
-  w.zigzag(m.count), w.zigzag(m.raw_micros), w.zigzag(m.authentic_micros), w.zigzag(m.liker_delta);
-  w.zigzag(m.reached_count);
-  if (m.rule != RuleId::kNone) w.zigzag(m.reached_raw_micros), w.zigzag(m.reached_authentic_micros);
-  w.varint(m.without.size());
+  w.bytes(m.user_id);
+  {
+    EntryWriter c(w);
+    c.u8(static_cast<uint8_t>(m.rule)), c.zigzag(m.day), c.varint(m.rules);
+    c.u8(static_cast<uint8_t>(m.cause)), c.fixed64(m.flag), m.event.write(c);
+    c.zigzag(m.count), c.zigzag(m.raw_micros), c.zigzag(m.authentic_micros), c.zigzag(m.liker_delta);
+    c.zigzag(m.reached_count);
+    if (m.rule != RuleId::kNone) c.zigzag(m.reached_raw_micros), c.zigzag(m.reached_authentic_micros);
+    c.varint(m.without.size());
+  }
   for (const Credit::World& v : m.without)
     w.fixed64(v.flag), w.zigzag(v.authentic_micros), w.zigzag(v.reached_authentic_micros), w.zigzag(v.liker_delta);
   return out;

@@ -37,7 +37,8 @@ struct EventRef {
   Key home;
   int64_t time_us = 0;
   uint64_t id_hash = 0;
-  void write(Writer& w) const {
+  template <class Out>  // Writer or EntryWriter
+  void write(Out& w) const {
     w.u8(static_cast<uint8_t>(home.kind)), w.fixed64(home.hash), w.zigzag(time_us), w.fixed64(id_hash);
   }
   static EventRef read(Reader& r) {
@@ -56,7 +57,8 @@ struct LikeWorth {
   uint16_t authenticity = kAuthentic;
   bool first = false;  // first authentic contact of the pair in 30 days
   friend bool operator==(const LikeWorth&, const LikeWorth&) = default;
-  void write(Writer& w) const {
+  template <class Out>  // Writer or EntryWriter
+  void write(Out& w) const {
     w.u8(static_cast<uint8_t>(standing | first << 1 | halvings << 2)), w.varint(authenticity);
   }
   static LikeWorth read(Reader& r) {

@@ -138,6 +138,14 @@ class State {
   virtual ~State() = default;
   virtual void encode(std::string& out) const = 0;  // first byte: version; nothing written: the row is removed
   virtual size_t memory() const = 0;                // bytes held beside sizeof, about; counted against the cache
+  // Whether encode() writes nothing.
+  virtual bool blank() const {
+    std::string bytes;
+    encode(bytes);
+    return bytes.empty();
+  }
+  // Has the processor fetch what the next fold will read first outside of the object itself. A hint.
+  virtual void fetch_ahead() const {}
 };
 
 class StateReader;  // operators/state_reader.h

@@ -36,8 +36,8 @@ void PeopleState::encode(std::string& out) const {
   w.u8(static_cast<uint8_t>(held));
   if (held != Tier::kUnspecified) w.zigzag(held_until_us), w.bytes(held_reason);
   seen.write(w), portrait.write(w);
-  std::string part;
-  co_likers.encode(part), w.bytes(part);
+  static thread_local std::string part;  // encoded a million times
+  part.clear(), co_likers.encode(part), w.bytes(part);
   purpose.write(w);
   w.varint(telling.size());
   for (const Telling& t : telling)

@@ -11,9 +11,11 @@ void Portrait::mark_day(int64_t day) {
   if (day >= first_day_ + kDays) {
     const int64_t by = day - (first_day_ + kDays) + 1;
     std::array<uint64_t, 3> moved{};
-    for (int64_t i = by; i < kDays; ++i)
-      if (days_[static_cast<size_t>(i / 64)] >> (i % 64) & 1)
-        moved[static_cast<size_t>((i - by) / 64)] |= uint64_t{1} << ((i - by) % 64);
+    for (size_t word = 0; by < kDays && word + static_cast<size_t>(by / 64) < 3; ++word) {
+      const size_t from = word + static_cast<size_t>(by / 64);
+      moved[word] = days_[from] >> (by % 64);
+      if (by % 64 != 0 && from + 1 < 3) moved[word] |= days_[from + 1] << (64 - by % 64);
+    }
     days_ = moved, first_day_ += by;
   }
   const int64_t at = day - first_day_;

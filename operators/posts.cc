@@ -16,9 +16,9 @@ void write_likes(Writer& w, const PostLike* from, const PostLike* to) {
   w.varint(static_cast<uint64_t>(to - from));
   int64_t last = 0;
   for (const PostLike* l = from; l != to; ++l) {
-    w.fixed64(l->liker), w.fixed64(l->id_hash);
-    // the lowest bit says whether the like went; microseconds keep their full width above it
-    w.boolean(l->gone), w.zigzag(l->time_us - last), last = l->time_us;
+    EntryWriter c(w);
+    c.fixed64(l->liker), c.fixed64(l->id_hash);
+    c.boolean(l->gone), c.zigzag(l->time_us - last), last = l->time_us;
   }
 }
 bool read_likes(Reader& r, std::vector<PostLike>& out) {
@@ -93,8 +93,8 @@ void PostsState::encode(std::string& out) const {
     if ((standing >> a & 1) != 0) w.zigzag(done[a]);
   seen.write(w);
   for (uint32_t n : {likes, shares, dislikes, views, replies}) w.varint(n);
-  std::string held;
-  likers.encode(held), w.bytes(held);
+  static thread_local std::string held;  // encoded a million times
+  held.clear(), likers.encode(held), w.bytes(held);
   w.varint(blocks.size());
   int64_t last = 0;
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);

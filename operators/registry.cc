@@ -40,6 +40,17 @@ const Operator* find_operator(OperatorId id) {
   return at == all.end() ? nullptr : *at;
 }
 
+void likely_states(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each) {
+  each(home_operator(fact.home.kind), fact.home);
+  if (const auto* like = std::get_if<LikeFact>(&fact.body)) {
+    if (like->post.present()) each(OperatorId::kPosts, {KeyKind::kPost, like->post.hash});
+    each(OperatorId::kScores, {KeyKind::kUser, like->author.hash});
+    each(OperatorId::kBursts, {KeyKind::kUser, like->author.hash});
+  } else if (fact.home.kind != KeyKind::kUser && fact.user.present()) {
+    each(OperatorId::kScores, {KeyKind::kUser, fact.user.hash});
+  }
+}
+
 OperatorId home_operator(KeyKind kind) {
   switch (kind) {
     case KeyKind::kUser:

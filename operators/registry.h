@@ -14,5 +14,8 @@ constexpr Key kCommunityKey = Key{KeyKind::kCommunity, 0x8000000000000001};
 std::span<const Operator* const> all_operators();
 // Null where there is none of that id.
 const Operator* find_operator(OperatorId id);
+// Calls each() for the states that folding the fact will most likely ask for, its home first: so that the engine can
+// fetch them in time. A hint; nothing depends on it.
+void likely_states(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each);
 
 }  // namespace bellwether

@@ -70,8 +70,10 @@ void PairMessage::encode(std::string& out) const {
   Writer w(out);
   w.u8(kVersion);
   w.fixed64(post), w.fixed64(author), w.varint(time_s), w.varint(held), w.varint(named);
-  for (uint32_t i = 0; i < named; ++i)
-    w.fixed64(likers[i].user), w.varint(likers[i].time_s), w.varint(likers[i].degree);
+  for (uint32_t i = 0; i < named; ++i) {
+    EntryWriter c(w);
+    c.fixed64(likers[i].user), c.varint(likers[i].time_s), c.varint(likers[i].degree);
+  }
 }
 std::optional<PairMessage> PairMessage::decode(std::string_view in) {
   Reader r(in);
@@ -114,7 +116,10 @@ void TargetLikers::encode(std::string& out) const {
   for (const auto* list : {&recent_, &lowest_}) {
     w.varint(list->size());
     // Times as distances from the first like: two or three bytes, not five.
-    for (const Held& h : *list) w.fixed64(h.user), w.varint(h.time_s - first_s_), w.varint(h.degree);
+    for (const Held& h : *list) {
+      EntryWriter c(w);
+      c.fixed64(h.user), c.varint(h.time_s - first_s_), c.varint(h.degree);
+    }
   }
 }
 std::optional<TargetLikers> TargetLikers::decode(std::string_view in) {
@@ -145,14 +150,15 @@ void CoLikers::encode(std::string& out) const {
   w.varint(partners_.size());
   const uint32_t end = (epoch_ + 1) * Limits::kEpochS;
   for (const Partner& p : partners_) {
-    w.fixed64(p.user);
-    w.zigzag(int64_t{end} - p.mine_s), w.zigzag(int64_t{p.mine_s} - p.theirs_s);
-    w.varint(p.degree), w.varint(p.reported_q4);
+    EntryWriter c(w);
+    c.fixed64(p.user);
+    c.zigzag(int64_t{end} - p.mine_s), c.zigzag(int64_t{p.mine_s} - p.theirs_s);
+    c.varint(p.degree), c.varint(p.reported_q4);
     // The three scales are cumulative, so that a pair seen only at the widest is the common case.
-    w.u8(p.now[2]), w.u8(p.before[2]);
+    c.u8(p.now[2]), c.u8(p.before[2]);
     const bool close = p.now[1] != 0 || p.before[1] != 0;
-    w.boolean(close);
-    if (close) w.u8(p.now[1]), w.u8(p.before[1]), w.u8(p.now[0]), w.u8(p.before[0]);
+    c.boolean(close);
+    if (close) c.u8(p.now[1]), c.u8(p.before[1]), c.u8(p.now[0]), c.u8(p.before[0]);
   }
 }
 std::optional<CoLikers> CoLikers::decode(std::string_view in) {

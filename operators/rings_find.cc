@@ -2,6 +2,8 @@
 // than members' share of likes on other posts in that window says? For each member: more of the targets than others who
 // like targets? Both steps alternate until the block stands still; its score pays for the choice of window, targets and
 // members.
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
@@ -158,6 +160,7 @@ class Share {
   // `block_posts`: ascending, the targets chosen so far; their likes count on neither side.
   Share(Book& book, const Pulse& pulse, const std::vector<uint64_t>& members, const std::vector<uint64_t>& block_posts)
       : book_(book), pulse_(pulse), members_(members), block_posts_(block_posts) {
+    for (const uint64_t user : members) is_member_.insert(user);
     for (const uint64_t user : members) {
       for (const RingLike& like : book.likes(user)) {
         times_.push_back(like.time_us);
@@ -187,7 +190,7 @@ class Share {
         for (const Seen& seen : book_.likers(like.post)) {
           const int64_t apart = std::abs(seen.time_us - like.time_us);
           if (seen.user == user || apart > Limits::kScaleS[Limits::kScales - 1] * kSecond) continue;
-          const bool member = holds(members_, seen.user);
+          const bool member = is_member_.contains(seen.user);
           for (uint32_t s = 0; s < Limits::kScales; ++s) {
             if (apart <= Limits::kScaleS[s] * kSecond) ++n.all[s], n.members[s] += member;
           }
@@ -235,6 +238,7 @@ class Share {
   Book& book_;
   const Pulse& pulse_;
   const std::vector<uint64_t>&members_, &block_posts_;
+  absl::flat_hash_set<uint64_t> is_member_;
   std::vector<int64_t> times_, rest_times_, block_times_, near_times_;
   std::vector<std::array<Sum, Limits::kScales>> sums_;
   std::array<Prob, Limits::kScales> overall_{};

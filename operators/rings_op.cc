@@ -17,17 +17,6 @@ constexpr uint8_t kVersion = 1;
 constexpr size_t kEvidenceSentMax = 4 * kFlagEvidenceMax;  // of one finding; a flag names fewer
 constexpr size_t kSmallest = 8;                            // members that name a ring
 
-void write_hashes(Writer& w, const std::vector<uint64_t>& hashes) {
-  w.varint(hashes.size());
-  for (const uint64_t hash : hashes) w.fixed64(hash);
-}
-std::vector<uint64_t> read_hashes(Reader& r) {
-  std::vector<uint64_t> hashes;
-  const uint64_t count = r.varint();
-  for (uint64_t i = 0; i < count && r.ok(); ++i) hashes.push_back(r.fixed64());
-  return hashes;
-}
-
 // Distinct values but 0, the most frequent first, equal ones by value.
 std::vector<uint64_t> by_count(const std::vector<uint64_t>& values) {
   absl::flat_hash_map<uint64_t, size_t> counts;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "config/config.h"
@@ -26,6 +27,9 @@ struct Bucket {
   int64_t count = 0;             // events that stand
   int64_t raw_micros = 0;        // before authenticity
   int64_t authentic_micros = 0;  // after it, before the cap
+  // Not stored: what the running sums hold of it.
+  int64_t summed_micros = 0;
+  uint8_t summed_capability = 0;  // 1..4; 0: none
 };
 // The authentic points that one flag took off a bucket.
 struct Taken {
@@ -43,15 +47,15 @@ struct Sums {
 
 class ScoreBook {
  public:
-  const std::vector<Bucket>& buckets() const { return buckets_; }
-  bool empty() const { return buckets_.empty(); }
+  std::span<const Bucket> buckets() const { return std::span(buckets_).subspan(gone_); }
+  bool empty() const { return buckets_.size() == gone_; }
   // Adds to a bucket, made if need be. Buckets that became nothing leave.
   void add(int64_t day, RuleId rule, uint16_t rules, int64_t count, int64_t raw_micros, int64_t authentic_micros);
   // Makes a bucket where there is none, so that points given back to it count.
   void open(int64_t day, RuleId rule, uint16_t rules) { bucket(day, rule, rules); }
   // Drops the buckets of days <= `day`.
   void forget(int64_t day);
-  int64_t oldest_day() const { return buckets_.empty() ? INT64_MAX : buckets_.front().day; }
+  int64_t oldest_day() const { return empty() ? INT64_MAX : buckets_[gone_].day; }
 
   // Points that count of a bucket: min(cap, authentic).
   static int64_t counted(const Bucket& b, int64_t extra_micros, const RulesOf& rules);
@@ -60,13 +64,30 @@ class ScoreBook {
   Sums sums(int64_t today, const CommunityConfig& community, const RulesOf& rules,
             const std::vector<Taken>* given_back = nullptr) const;
 
+  // The same, kept from call to call: costs what changed since the last one. `number` is the community's version.
+  const Sums& running(int64_t today, const CommunityConfig& community, uint16_t number, const RulesOf& rules);
+  // running() as of its last call, with points added to their buckets.
+  Sums running_with(const CommunityConfig& community, const RulesOf& rules, const std::vector<Taken>& given_back) const;
+
+  void fetch_ahead() const {
+    if (empty()) return;
+    __builtin_prefetch(&buckets_[gone_]);
+    __builtin_prefetch(&buckets_.back());
+  }
   void write(Writer& w) const;
   bool read(Reader& r);
   size_t memory() const { return buckets_.capacity() * sizeof(Bucket); }
 
  private:
   Bucket& bucket(int64_t day, RuleId rule, uint16_t rules);
+  void sum_up(Bucket& b, const CommunityConfig& community, const Decay& decay, const RulesOf& rules);
   std::vector<Bucket> buckets_;  // by (day, rule)
+  size_t gone_ = 0;              // the first so many were forgotten, but not moved out yet
+  // The running sums: of buckets of days before changed_day_ they are right.
+  Sums running_;
+  int64_t changed_day_ = INT64_MIN;
+  uint32_t half_life_days_ = 0;  // 0: there are none yet
+  uint16_t number_ = 0;
 };
 
 // floor(sum / weight(today)) in micro-points; `scale` 1000 for a profile's sum.

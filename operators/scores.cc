@@ -250,7 +250,7 @@ class Scores final : public OperatorOf<ScoresState> {
     const CommunityConfig& community = context.community();
     const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
     const int64_t now = context.now_us();
-    const Sums sums = s.book.sums(day_of(now), community, rules);
+    const Sums& sums = s.book.running(day_of(now), community, context.community_number(), rules);
     boards(s, sums, community, context);
 
     const Standing here = standing(s, sums, community, now, s.likers);
@@ -263,7 +263,7 @@ class Scores final : public OperatorOf<ScoresState> {
       change(s, before, s.machine.tier, s.machine.reason, context);
     }
     for (WithoutFlag& w : s.without) {
-      const Sums there_sums = s.book.sums(day_of(now), community, rules, &w.taken);
+      const Sums there_sums = s.book.running_with(community, rules, w.taken);
       const Standing there = standing(s, there_sums, community, now, s.likers + w.likers);
       w.machine.step(there, community, context.cutoffs(), now, daily);
       if (!w.told && community.ranking.enabled) ranking(s, key, w, here, there, context);
@@ -277,7 +277,7 @@ class Scores final : public OperatorOf<ScoresState> {
     st.score_micros = score_micros(overall, sums, community.half_life_days, 1000);
     st.cell = cell_of(overall, sums.base);
     for (size_t c = 0; c < kCapabilities; ++c)
-      st.points_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
+      if (sums.s[c] != 0) st.points_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
     st.days_active = s.portrait.days_active(day_of(now), community.window_days);
     st.distinct_likers = static_cast<uint32_t>(std::max<int64_t>(0, likers));
     for (const Grant& g : s.grants) {

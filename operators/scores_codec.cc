@@ -12,13 +12,14 @@ void write_rows(Writer& w, const std::vector<CreditRow>& rows) {
   const CreditRow* before = nullptr;
   for (const CreditRow& row : rows) {
     const bool same = before != nullptr && before->event == row.event, whole = row.authentic_micros == row.raw_micros;
-    w.u8(static_cast<uint8_t>(row.rule));
-    w.u8(static_cast<uint8_t>(static_cast<unsigned>(row.cause) | (same ? 16U : 0U) | (whole ? 32U : 0U)));
-    if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving) w.fixed64(row.flag);
-    if (!same) row.event.write(w);
-    w.zigzag(row.day - day_of(row.event.time_us)), w.zigzag(row.slot - slot_of(row.event.time_us));
-    w.zigzag(row.count), w.zigzag(row.raw_micros);
-    if (!whole) w.zigzag(row.authentic_micros);
+    EntryWriter c(w);
+    c.u8(static_cast<uint8_t>(row.rule));
+    c.u8(static_cast<uint8_t>(static_cast<unsigned>(row.cause) | (same ? 16U : 0U) | (whole ? 32U : 0U)));
+    if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving) c.fixed64(row.flag);
+    if (!same) row.event.write(c);
+    c.zigzag(row.day - day_of(row.event.time_us)), c.zigzag(row.slot - slot_of(row.event.time_us));
+    c.zigzag(row.count), c.zigzag(row.raw_micros);
+    if (!whole) c.zigzag(row.authentic_micros);
     before = &row;
   }
 }

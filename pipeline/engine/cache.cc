@@ -102,11 +102,7 @@ Status StateCache::peek(const StateKey& key, const State*& out) {
   out = nullptr;
   if (const CacheSlot* slot = find(key)) {
     bool blank = slot->blank;
-    if (slot->dirty) {
-      std::string bytes;
-      slot->state->encode(bytes);
-      blank = bytes.empty();
-    }
+    if (slot->dirty) blank = slot->state->blank();
     if (!blank) out = slot->state.get();
     return {};
   }

@@ -57,6 +57,7 @@ CommitFigures Committer::figures() const {
 void Committer::perform(std::unique_lock<std::mutex>& lock) {
   Job job = std::move(job_);
   lock.unlock();
+  if (job.prepare) job.prepare(*job.set);
   const size_t rows = job.set->rows(), bytes = job.set->bytes();
   const auto begin = std::chrono::steady_clock::now();
   Status status = store_.write(*job.set, true);

@@ -27,7 +27,8 @@ class Committer {
 
   struct Job {
     std::unique_ptr<WriteSet> set;
-    std::string ledger_from, ledger_to;  // rows to drop once the set is in; equal: none
+    std::function<void(WriteSet&)> prepare;  // called first, on the commit thread; may be empty
+    std::string ledger_from, ledger_to;      // rows to drop once the set is in; equal: none
     // Called on the commit thread with the new snapshot, once the set is durable.
     std::function<void(std::shared_ptr<const Snapshot>)> publish;
   };

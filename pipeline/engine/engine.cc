@@ -282,6 +282,15 @@ Status Engine::process(Chunk& chunk) {
       fetched = end;
       if (!status.ok()) return status;
     }
+    for (uint32_t i = tick.begin; i < tick.end; ++i) {
+      constexpr std::pair<uint32_t, StateCache::Ahead> kSteps[] = {{7, StateCache::Ahead::kPlace},
+                                                                   {5, StateCache::Ahead::kSlot},
+                                                                   {3, StateCache::Ahead::kState},
+                                                                   {1, StateCache::Ahead::kInside}};
+      for (const auto& [n, step] : kSteps)
+        if (i + n < chunk.records.size()) runner_->fetch_ahead(*chunk.records[i + n], step);
+      if (i + 10 < chunk.records.size()) __builtin_prefetch(chunk.records[i + 10], 0);
+    }
     advance(tick.id);
     if (!status.ok() || abandon_) return status;
     anything_ = true;
@@ -343,8 +352,8 @@ Status Engine::settle() {
 Status Engine::commit() {
   runner_->collect_accounts();
   ++flight_;
-  runner_->write(*set_, flight_);
   Committer::Job job;
+  job.prepare = runner_->write(*set_, flight_);
   if (progress_.folded != INT64_MIN) {
     const int64_t now = progress_.folded * kSlotUs;
     // By the hour of the last tick, so that what is left depends on ticks only.

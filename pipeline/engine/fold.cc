@@ -51,7 +51,7 @@ Status TickRunner::open() {
                                      broken = Status::error("a counter row cannot be read: the store is damaged");
                                      return false;
                                    }
-                                   counters_[id] = count;
+                                   counters_.load(id, count);
                                    return true;
                                  });
   if (status.ok())
@@ -85,11 +85,13 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   size_t missing = 0;
   for (const Record* record : records) {
     if (record->reason != Reason::kNone) continue;
-    const StateKey key{operators_.home(record->home.kind), record->home};
-    const uint32_t s = shard_of(key.key.hash, static_cast<uint32_t>(shards_.size()));
-    if (shards_[s]->cache().find(key) != nullptr) continue;
-    wanted_[s].push_back(key);
-    ++missing;
+    operators_.likely(*record, [&](OperatorId op, Key of) {
+      const StateKey key{op, of};
+      const uint32_t s = shard_of(key.key.hash, static_cast<uint32_t>(shards_.size()));
+      if (shards_[s]->cache().find(key) != nullptr) return;
+      wanted_[s].push_back(key);
+      ++missing;
+    });
   }
   if (missing == 0) return {};
   std::vector<Status> statuses(shards_.size());
@@ -106,6 +108,11 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   for (Status& status : statuses)
     if (!status.ok()) return std::move(status);
   return {};
+}
+
+void TickRunner::fetch_ahead(const Record& record, StateCache::Ahead step) const {
+  if (record.reason != Reason::kNone) return;
+  operators_.likely(record, [&](OperatorId op, Key key) { shard(key.hash).cache().fetch_ahead({op, key}, step); });
 }
 
 int64_t TickRunner::next_due() const {
@@ -177,6 +184,13 @@ Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
     if (slot != kNoTimer) {
       BELLWETHER_REQUIRE(slot == tick.slot, "a timer of slot %lld was passed over", static_cast<long long>(slot));
       timers_.take(slot, due_);
+      // Whoever is woken was not heard of for long: their state is in no cache of the processor.
+      constexpr std::pair<size_t, StateCache::Ahead> kSteps[] = {{7, StateCache::Ahead::kPlace},
+                                                                 {5, StateCache::Ahead::kSlot},
+                                                                 {3, StateCache::Ahead::kState},
+                                                                 {1, StateCache::Ahead::kInside}};
+      for (const auto& [n, step] : kSteps)
+        if (const StateKey* key = timers_.ahead(n)) shard(key->key.hash).cache().fetch_ahead(*key, step);
     }
   }
   const int64_t hour = floor_div(tick.slot, kHourSlots);
@@ -295,11 +309,7 @@ Status TickRunner::finish() {
   Cutoffs after = before;
   for (auto& shard : shards_) {
     Shard::Effects& effects = shard->effects();
-    for (const auto& [id, delta] : effects.counts) {
-      int64_t& value = counters_[id];
-      value += delta;
-      changed_counters_[id] = value;
-    }
+    for (const auto& [id, delta] : effects.counts) counters_.add(id, delta);
     for (const auto& [key, present] : effects.index) index_.set(key, present);
     for (const auto& change : effects.timers) timers_.change(change.key, change.from, change.to);
     for (const auto& out : effects.out) emit(out);

@@ -63,6 +63,8 @@ class TickRunner final : public StateReader {
 
   // Reads what the facts of these records will need, if it is not in memory.
   Status prefetch(std::span<Record* const> records);
+  // The same for the processor's caches, of records some way ahead: `step` as for StateCache::fetch_ahead.
+  void fetch_ahead(const Record& record, StateCache::Ahead step) const;
   // Runs the ticks before `before` that have no records: timers, leftovers, jobs, new days. Gives true while there may
   // be more, so that the caller can commit between them.
   Status advance(TickId before, bool& more);
@@ -71,8 +73,9 @@ class TickRunner final : public StateReader {
   // The earliest slot in which something happens without a record, as far as memory knows.
   int64_t next_due() const;
 
-  // For the commit: everything beside `progress` that is not in the set yet, states too.
-  void write(WriteSet& set, uint64_t flight);
+  // For the commit: everything beside `progress` that is not in the set yet, states too. What it gives is called with
+  // the same set on the commit's thread: it adds the rows that need no fold to stand still.
+  std::function<void(WriteSet&)> write(WriteSet& set, uint64_t flight);
   void committed(uint64_t flight);  // that commit is in the store
   void evict();                     // between ticks
   size_t dirty_bytes() const;
@@ -92,7 +95,7 @@ class TickRunner final : public StateReader {
   const CommunityConfig& community() const override { return versions_[env_.version].config; }
 
  private:
-  Shard& shard(uint64_t hash) { return *shards_[shard_of(hash, static_cast<uint32_t>(shards_.size()))]; }
+  Shard& shard(uint64_t hash) const { return *shards_[shard_of(hash, static_cast<uint32_t>(shards_.size()))]; }
   uint16_t version_at(int64_t slot) const;
   Status begin(TickId tick, std::span<Record* const> records);
   Status rounds();
@@ -116,7 +119,7 @@ class TickRunner final : public StateReader {
   Pool pool_;
   Timers timers_;
   IndexOverlay index_;
-  Counters counters_, changed_counters_;
+  Counters counters_;
   std::vector<PartitionId> partition_ids_;
   std::vector<uint64_t> consumed_;  // by partition
   std::vector<uint64_t> dead_;      // by partition

@@ -109,7 +109,7 @@ void TickRunner::collect_accounts() {
   }
 }
 
-void TickRunner::write(WriteSet& set, uint64_t flight) {
+std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
   std::string row;
   for (auto& shard : shards_) {  // shards are sets of whole slices in order: so are the rows
     std::vector<CacheSlot*> dirty = shard->cache().dirty();
@@ -128,19 +128,11 @@ void TickRunner::write(WriteSet& set, uint64_t flight) {
     shard->cache().carried(flight);
     shard->write_blocks(set);
   }
-  index_.write(set);
-  timers_.write(set);
-  for (const auto& [id, value] : changed_counters_) {
-    if (value == 0) {
-      set.erase(Family::kMeta, keys::counter(id));
-      counters_.erase(id);
-    } else {
-      row.clear();
-      Writer(row).zigzag(value);
-      set.put(Family::kMeta, keys::counter(id), row);
-    }
-  }
-  changed_counters_.clear();
+  counters_.write(set);
+  return [index = index_.take_changes(), timers = timers_.take_changes()](WriteSet& rest) mutable {
+    write_index(std::move(index), rest);
+    write_timers(std::move(timers), rest);
+  };
 }
 
 void TickRunner::committed(uint64_t flight) {

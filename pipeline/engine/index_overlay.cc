@@ -4,22 +4,30 @@
 
 namespace bellwether {
 
-void IndexOverlay::set(const IndexKey& key, bool present) {
-  const auto [it, fresh] = changes_.try_emplace(key, present);
-  if (!fresh && it->second != present) changes_.erase(it);  // the two undo each other
+namespace {
+
+using Changes = std::vector<std::pair<IndexKey, bool>>;
+
+// In order, one a row: what came and went again, or the other way, is as it was.
+void settle_changes(Changes& changes) {
+  std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  size_t kept = 0;
+  for (size_t i = 0, next; i < changes.size(); i = next) {
+    for (next = i + 1; next < changes.size() && changes[next].first == changes[i].first;) ++next;
+    if (changes[next - 1].second == changes[i].second) changes[kept++] = changes[i];
+  }
+  changes.resize(kept);
 }
 
-std::vector<std::pair<IndexKey, bool>> IndexOverlay::sorted(const IndexKey& from, uint64_t last_order, bool all) const {
-  std::vector<std::pair<IndexKey, bool>> found;
-  for (const auto& [key, present] : changes_)
-    if (all || (key.index == from.index && key.order <= last_order && !(key < from))) found.emplace_back(key, present);
-  std::sort(found.begin(), found.end());
-  return found;
-}
+}  // namespace
 
 Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const {
   if (Status status = settle_(); !status.ok()) return status;
-  const auto changes = sorted(from, last_order, false);
+  Changes changes;
+  if (const auto list = changes_.find(from.index); list != changes_.end())
+    for (const auto& [key, present] : list->second)
+      if (key.order <= last_order && !(key < from)) changes.emplace_back(key, present);
+  settle_changes(changes);
   auto change = changes.begin();
   // Changes that stand before `until` (null: all of the range) go out first.
   const auto drain = [&](const IndexKey* until) {
@@ -54,15 +62,20 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
   return {};
 }
 
-void IndexOverlay::write(WriteSet& set) {
-  for (const auto& [key, present] : sorted({}, 0, true)) {
-    if (present) {
-      set.put(Family::kViews, keys::index(key), {});
-    } else {
-      set.erase(Family::kViews, keys::index(key));
+void write_index(IndexChanges changes, WriteSet& set) {
+  std::vector<uint8_t> lists;
+  for (const auto& [list, of] : changes) lists.push_back(list);
+  std::sort(lists.begin(), lists.end());
+  for (const uint8_t list : lists) {
+    settle_changes(changes[list]);
+    for (const auto& [key, present] : changes[list]) {
+      if (present) {
+        set.put(Family::kViews, keys::index(key), {});
+      } else {
+        set.erase(Family::kViews, keys::index(key));
+      }
     }
   }
-  changes_.clear();
 }
 
 }  // namespace bellwether

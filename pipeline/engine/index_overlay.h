@@ -5,6 +5,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "pipeline/engine/keys.h"
@@ -12,27 +13,34 @@
 
 namespace bellwether {
 
+// Many a tick, so they are kept as they come; put in order only at a commit, or for a walk. By list, so that a walk
+// looks at its own only. True: the row comes, false: it goes; those of a row take turns.
+using IndexChanges = absl::flat_hash_map<uint8_t, std::vector<std::pair<IndexKey, bool>>>;
+void write_index(IndexChanges changes, WriteSet& set);
+
 class IndexOverlay {
  public:
   // `settle`: as for Timers.
   IndexOverlay(const Store& store, std::function<Status()> settle) : store_(store), settle_(std::move(settle)) {}
 
-  void set(const IndexKey& key, bool present);
+  void set(const IndexKey& key, bool present) {
+    changes_[key.index].emplace_back(key, present);
+    ++count_;
+  }
   // Up to `limit` rows of one list, from <= row, order <= last_order, in order: store and changes together.
   Status scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const;
-  void write(WriteSet& set);  // and forget the changes
-  size_t changes() const { return changes_.size(); }
+  // What no commit carries yet; a commit takes it along.
+  IndexChanges take_changes() {
+    count_ = 0;
+    return std::exchange(changes_, {});
+  }
+  size_t changes() const { return count_; }
 
  private:
   const Store& store_;
   std::function<Status()> settle_;
-  struct Hash {
-    size_t operator()(const IndexKey& k) const {
-      return (k.key.hash ^ k.order * 0x9E3779B97F4A7C15U) + k.index * 0xC2B2AE3D27D4EB4FU;
-    }
-  };
-  std::vector<std::pair<IndexKey, bool>> sorted(const IndexKey& from, uint64_t last_order, bool all) const;
-  absl::flat_hash_map<IndexKey, bool, Hash> changes_;  // many a tick; in order only at a commit, or for a walk
+  IndexChanges changes_;
+  size_t count_ = 0;
 };
 
 }  // namespace bellwether

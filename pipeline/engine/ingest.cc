@@ -175,6 +175,17 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
 // from before the gap. Then no tick holds records of both sides, and a restart from before the gap, where its records
 // are gone too, finds none from behind it in a tick that is committed.
 void Ingest::pass_gap(Partition& p, size_t index, int64_t from, int64_t to) {
+  auto& rows = gaps_[p.id];
+  // Told before a restart: its floor stands, and records behind it may be folded already. A second floor would fold
+  // them again.
+  for (const GapRow& row : rows) {
+    if (row.from > from || row.to != to) continue;
+    p.next_offset = to;
+    schedule_.passed(index, to);
+    return;
+  }
+  // Of the records that are left below read_to some were folded and some not, and what told them apart is gone.
+  to = std::max(to, p.read_to);
   int64_t slot = schedule_.low_slot(index);
   if (schedule_.newest_us(index) != INT64_MIN) slot = std::max(slot, slot_of(schedule_.newest_us(index)));
   if (committed_.slot != INT64_MIN) slot = std::max(slot, committed_.slot);
@@ -182,7 +193,6 @@ void Ingest::pass_gap(Partition& p, size_t index, int64_t from, int64_t to) {
   schedule_.passed(index, to);
   if (slot != INT64_MIN) add_floor(p, index, slot + 1);
   const GapRow row{p.id, from, to};
-  auto& rows = gaps_[p.id];
   rows.push_back(row);
   known_[p.number].gap = gap_offsets(rows);
   new_gaps_.push_back({next_control_++, encode(row)});

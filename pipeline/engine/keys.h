@@ -37,6 +37,10 @@ struct StateKey {
   friend H AbslHashValue(H h, const StateKey& k) {
     return H::combine(std::move(h), k.key.hash, k.op_kind());
   }
+  // Key hashes are as good as random already: to tell operators apart is all that is left to do.
+  struct Hash {
+    size_t operator()(const StateKey& k) const { return k.key.hash + k.op_kind() * 0x9E3779B97F4A7C15U; }
+  };
 };
 
 // In stored order.
@@ -45,6 +49,11 @@ struct TimerKey {
   StateKey state;
   friend bool operator==(const TimerKey&, const TimerKey&) = default;
   friend auto operator<=>(const TimerKey&, const TimerKey&) = default;
+  struct Hash {
+    size_t operator()(const TimerKey& k) const {
+      return StateKey::Hash()(k.state) + static_cast<uint64_t>(k.slot) * 0xC2B2AE3D27D4EB4FU;
+    }
+  };
 };
 struct IndexKey {
   uint8_t index = 0;  // IndexId + plus
@@ -52,6 +61,11 @@ struct IndexKey {
   Key key;
   friend bool operator==(const IndexKey&, const IndexKey&) = default;
   friend auto operator<=>(const IndexKey&, const IndexKey&) = default;
+  struct Hash {
+    size_t operator()(const IndexKey& k) const {
+      return (k.key.hash ^ k.order * 0x9E3779B97F4A7C15U) + k.index * 0xC2B2AE3D27D4EB4FU;
+    }
+  };
 };
 // Names an out record for ever.
 struct ChangeId {

@@ -1,6 +1,8 @@
 // The operators that an engine runs. The program's set is made of operators/registry.h; tests bring their own.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <array>
 #include <functional>
 #include <span>
@@ -19,12 +21,14 @@ constexpr size_t kKeyKinds = 7;
 class OperatorSet {
  public:
   using Analyse = std::function<std::string(std::string_view input, StateReader& reader)>;
+  using Likely = void (*)(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each);
 
   // `homes`: by KeyKind, the operator that facts of that home go to; kNone where there is none (kEvent, kCommunity).
-  // `analyse`: what Context::analyse runs; a pure function of the input and of what it reads.
+  // `analyse`: what Context::analyse runs; a pure function of the input and of what it reads. `likely`: the states to
+  // fetch ahead of a fact, a hint; null: its home alone.
   OperatorSet(std::span<const Operator* const> operators, const std::array<OperatorId, kKeyKinds>& homes,
-              Analyse analyse)
-      : operators_(operators.begin(), operators.end()), homes_(homes), analyse_(std::move(analyse)) {
+              Analyse analyse, Likely likely = nullptr)
+      : operators_(operators.begin(), operators.end()), homes_(homes), analyse_(std::move(analyse)), likely_(likely) {
     for (const Operator* op : operators_) {
       const size_t id = static_cast<size_t>(op->id());
       BELLWETHER_REQUIRE(id != 0 && id < 0x8000, "operator %s has id %zu", op->name(), id);
@@ -51,11 +55,18 @@ class OperatorSet {
     return id;
   }
   const Analyse& analyse() const { return analyse_; }
+  void likely(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each) const {
+    if (likely_ == nullptr) return each(home(fact.home.kind), fact.home);
+    likely_(fact, [&](OperatorId op, Key key) {
+      if (find(op) != nullptr) each(op, key);
+    });
+  }
 
  private:
   std::vector<const Operator*> operators_, by_id_;
   std::array<OperatorId, kKeyKinds> homes_;
   Analyse analyse_;
+  Likely likely_;
 };
 
 }  // namespace bellwether

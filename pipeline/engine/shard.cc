@@ -111,15 +111,10 @@ const CommunityConfig& Shard::community(uint16_t number) const {
   return (*env_.versions)[number].config;
 }
 
-int64_t Shard::counter(CounterId id) const {
-  const auto it = env_.counters->find(id);
-  return it == env_.counters->end() ? 0 : it->second;
-}
+int64_t Shard::counter(CounterId id) const { return env_.counters->get(id); }
 
 void Shard::counters(uint16_t family, absl::FunctionRef<void(uint32_t number, int64_t value)> each) const {
-  for (auto it = env_.counters->lower_bound({family, 0}); it != env_.counters->end() && it->first.family == family;
-       ++it)
-    if (it->second != 0) each(it->first.number, it->second);
+  env_.counters->each(family, each);
 }
 
 void Shard::outcome(Outcome outcome) {

@@ -2,7 +2,6 @@
 // by one thread at a time; shards share nothing but what TickEnv shows them, which stands still while they fold.
 #pragma once
 
-#include <absl/container/btree_map.h>
 #include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
@@ -16,6 +15,7 @@
 #include "pipeline/decode/arena.h"
 #include "pipeline/engine/account.h"
 #include "pipeline/engine/cache.h"
+#include "pipeline/engine/counters.h"
 #include "pipeline/engine/record.h"
 
 namespace bellwether {
@@ -26,8 +26,6 @@ struct ConfigVersion {
   uint64_t hash = 0;
   CommunityConfig config;
 };
-
-using Counters = absl::btree_map<CounterId, int64_t>;  // in order: a family is walked by the hour
 
 // What stands still during a tick.
 struct TickEnv {

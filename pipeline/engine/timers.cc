@@ -1,56 +1,104 @@
 #include "pipeline/engine/timers.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "operators/limits.h"
 #include "pipeline/engine/cache.h"
 
 namespace bellwether {
+namespace {
+
+constexpr int64_t kHourSlots = kHourUs / kSlotUs;
+int64_t hour_of(int64_t slot) { return floor_div(slot, kHourSlots); }
+
+}  // namespace
 
 Timers::Timers(const Store& store, std::function<Status()> settle, size_t load_rows)
     : store_(store), settle_(std::move(settle)), load_rows_(load_rows) {}
 
 void Timers::put(const TimerKey& key) {
-  if (key.slot < horizon_) near_.insert(key);
-  const auto [it, fresh] = changes_.try_emplace(key, true);
-  if (!fresh && !it->second) changes_.erase(it);  // the row is still there
+  if (!erased_.empty() && erased_.erase(key) != 0) return;  // it still stands where it stood
+  if (key.slot >= open_end_) {
+    later_[hour_of(key.slot)].push_back(key);
+  } else {
+    fresh_.push_back(key);
+    std::push_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+  }
 }
 
-void Timers::erase(const TimerKey& key) {
-  const auto [it, fresh] = changes_.try_emplace(key, false);
-  if (!fresh && it->second) changes_.erase(it);  // the row never was
+void Timers::erase(const TimerKey& key) { erased_.insert(key); }
+
+// Afterwards the earliest of all is the first of open_ or of fresh_, unless there is none.
+void Timers::settle_head() {
+  for (;;) {
+    while (at_ < open_.size() && !erased_.empty() && erased_.erase(open_[at_]) != 0) ++at_;
+    while (!fresh_.empty() && !erased_.empty() && erased_.erase(fresh_.front()) != 0) {
+      std::pop_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+      fresh_.pop_back();
+    }
+    if (at_ < open_.size() || !fresh_.empty() || later_.empty()) return;
+    const auto hour = later_.begin();
+    open_ = std::move(hour->second), at_ = 0;
+    open_end_ = (hour->first + 1) * kHourSlots;
+    later_.erase(hour);
+    std::sort(open_.begin(), open_.end());
+  }
+}
+
+int64_t Timers::soonest() const {
+  int64_t slot = horizon_;
+  if (at_ < open_.size()) slot = std::min(slot, open_[at_].slot);
+  if (!fresh_.empty()) slot = std::min(slot, fresh_.front().slot);
+  return slot;
 }
 
 void Timers::change(const StateKey& key, int64_t from, int64_t to) {
   if (from == to) return;
   if (from != kNoTimer) {
-    if (from < horizon_) near_.erase({from, key});
-    erase({from, key});
+    if (from < horizon_) erase({from, key});
+    changes_.emplace_back(TimerKey{from, key}, false);
   }
-  if (to != kNoTimer) put({to, key});
+  if (to != kNoTimer) {
+    if (to < horizon_) put({to, key});
+    changes_.emplace_back(TimerKey{to, key}, true);
+  }
+  settle_head();
 }
 
 Status Timers::next(int64_t limit, int64_t& slot) {
   slot = kNoTimer;
-  while (near_.empty() && horizon_ < limit) {
+  while (soonest() == horizon_ && horizon_ < limit) {
     if (Status status = load(limit); !status.ok()) return status;
   }
-  if (!near_.empty() && near_.begin()->slot < limit) slot = near_.begin()->slot;
+  if (soonest() < std::min(limit, horizon_)) slot = soonest();
   return {};
 }
 
 void Timers::take(int64_t slot, std::vector<StateKey>& out) {
-  auto it = near_.begin();
-  for (; it != near_.end() && it->slot == slot; ++it) {
-    out.push_back(it->state);
-    erase(*it);
+  const size_t before = out.size();
+  const auto taken = [&](const TimerKey& key) {
+    if (!erased_.empty() && erased_.erase(key) != 0) return;
+    out.push_back(key.state);
+    changes_.emplace_back(key, false);
+  };
+  for (; at_ < open_.size() && open_[at_].slot == slot; ++at_) taken(open_[at_]);
+  while (!fresh_.empty() && fresh_.front().slot == slot) {
+    taken(fresh_.front());
+    std::pop_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+    fresh_.pop_back();
   }
-  near_.erase(near_.begin(), it);
+  std::sort(out.begin() + static_cast<ptrdiff_t>(before), out.end());
+  settle_head();
 }
 
 Status Timers::load(int64_t limit) {
   if (Status status = settle_(); !status.ok()) return status;
-  constexpr int64_t kAhead = kDayUs / kSlotUs;
+  // Far enough that a quiet stream, which passes a day in no time, does not wait for the commit in flight at each.
+  constexpr int64_t kAhead = 16 * kDayUs / kSlotUs;
   int64_t end = limit > INT64_MAX - kAhead ? INT64_MAX : limit + kAhead;
   size_t rows = 0;
+  int64_t newest = INT64_MIN;
   Status broken;
   const Status status = store_.snapshot()->scan(
       Family::kTimers, keys::timer_slot(horizon_), keys::timer_slot(end),
@@ -60,36 +108,44 @@ Status Timers::load(int64_t limit) {
           broken = Status::error("a timer row of " + std::to_string(bytes.size()) + " bytes: the store is damaged");
           return false;
         }
-        if (rows >= load_rows_ && !near_.empty() && near_.rbegin()->slot != key.slot) {
+        if (rows >= load_rows_ && newest != key.slot) {
           end = key.slot;  // the rest another time, but a slot is never cut in two
           return false;
         }
-        near_.insert(key);
+        put(key);
+        newest = key.slot;
         ++rows;
         return true;
       });
   if (!status.ok()) return status;
   if (!broken.ok()) return broken;
-  for (auto it = changes_.lower_bound(TimerKey{horizon_, {}}); it != changes_.end() && it->first.slot < end; ++it) {
-    if (it->second) {
-      near_.insert(it->first);
+  // A key's slot was put and erased in turn, from what the store has on: what is there now is what the last one says.
+  for (const auto& [key, there] : changes_) {
+    if (key.slot < horizon_ || key.slot >= end) continue;
+    if (there) {
+      put(key);
     } else {
-      near_.erase(it->first);
+      erase(key);
     }
   }
   horizon_ = end;
+  settle_head();
   return {};
 }
 
-void Timers::write(WriteSet& set) {
-  for (const auto& [key, present] : changes_) {
-    if (present) {
+void write_timers(TimerChanges changes, WriteSet& set) {
+  std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0, next; i < changes.size(); i = next) {
+    const TimerKey& key = changes[i].first;
+    for (next = i + 1; next < changes.size() && changes[next].first == key;) ++next;
+    const bool there = changes[next - 1].second;
+    if (there != changes[i].second) continue;  // in and out again, or the other way: the row is as it was
+    if (there) {
       set.put(Family::kTimers, keys::timer(key), {});
     } else {
       set.erase(Family::kTimers, keys::timer(key));
     }
   }
-  changes_.clear();
 }
 
 }  // namespace bellwether

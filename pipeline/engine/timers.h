@@ -1,18 +1,27 @@
 // Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, and the changes not yet
 // committed.
+//
+// Those in memory are a calendar: by hours of event time, unordered but for the hour that is open. So a timer that is
+// set for some day costs the end of a list, not a place in a tree that no cache holds, and who is woken next is known
+// in time to fetch their state.
 #pragma once
 
-#include <absl/container/btree_map.h>
-#include <absl/container/btree_set.h>
+#include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
+
+// In the order they were made; true: a row to write; false: one to erase. Those of a key take turns.
+using TimerChanges = std::vector<std::pair<TimerKey, bool>>;
+void write_timers(TimerChanges changes, WriteSet& set);
 
 class Timers {
  public:
@@ -26,22 +35,31 @@ class Timers {
   // Takes out those due in the slot that next() gave, in key order.
   void take(int64_t slot, std::vector<StateKey>& out);
   // The earliest that may be due as far as memory knows; never later than the truth.
-  int64_t soonest() const { return near_.empty() ? horizon_ : near_.begin()->slot; }
+  int64_t soonest() const;
+  // The n-th to be woken after those taken, most likely; null where it is not known. A hint.
+  const StateKey* ahead(size_t n) const { return at_ + n < open_.size() ? &open_[at_ + n].state : nullptr; }
 
-  void write(WriteSet& set);  // and forget the changes
+  // What no commit carries yet; a commit takes it along.
+  TimerChanges take_changes() { return std::exchange(changes_, {}); }
   size_t changes() const { return changes_.size(); }
 
  private:
   Status load(int64_t limit);
   void put(const TimerKey& key);
   void erase(const TimerKey& key);
+  void settle_head();
 
   const Store& store_;
   std::function<Status()> settle_;
   size_t load_rows_;
-  int64_t horizon_ = INT64_MIN;  // near_ holds everything below
-  absl::btree_set<TimerKey> near_;
-  absl::btree_map<TimerKey, bool> changes_;  // true: a row to write; false: one to erase
+  int64_t horizon_ = INT64_MIN;   // memory holds everything below
+  int64_t open_end_ = INT64_MIN;  // open_ and fresh_ hold everything below
+  std::vector<TimerKey> open_;    // of the hour that is open, in order, from at_ on
+  size_t at_ = 0;
+  std::vector<TimerKey> fresh_;                           // put since it opened: a heap, the earliest first
+  std::map<int64_t, std::vector<TimerKey>> later_;        // by hour
+  absl::flat_hash_set<TimerKey, TimerKey::Hash> erased_;  // still standing in one of these
+  TimerChanges changes_;
 };
 
 }  // namespace bellwether
