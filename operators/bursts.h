@@ -21,8 +21,9 @@ namespace bellwether {
 struct BurstLimits {
   static constexpr size_t kScales = 2;
   static constexpr std::array<uint32_t, kScales> kTickHours = {1, 24};
-  static constexpr uint32_t kReachTicks = 4;     // a window reaches back so many ticks; older likes weigh under 1/8
-  static constexpr uint32_t kHistoryTicks = 64;  // the history forgets beyond
+  static constexpr uint32_t kReachTicks =
+      3;  // a window reaches back so many ticks; older likes weigh an eighth or less, and bystanders are most
+  static constexpr uint32_t kHistoryTicks = 64;         // the history forgets beyond
   static constexpr uint32_t kCountMax = (1 << 21) - 1;  // counts saturate
   static constexpr Nats kShareMin = 12 * kNat;          // evidence that the share of suspects is not the usual one
   static constexpr size_t kBytes = 48;                  // of an encoded BurstState
