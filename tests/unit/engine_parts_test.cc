@@ -1,0 +1,204 @@
+// The engine's books of what a commit will carry, and a user's running sums: each against the plainest thing that does
+// the same.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "operators/score_book.h"
+#include "pipeline/engine/cache.h"
+#include "pipeline/engine/counters.h"
+#include "pipeline/engine/index_overlay.h"
+#include "pipeline/engine/timers.h"
+
+namespace bellwether {
+namespace {
+
+constexpr int64_t kHourSlots = kHourUs / kSlotUs;
+
+StateKey key_of(uint64_t n) { return {OperatorId::kScores, {KeyKind::kUser, (n << 40) + n}}; }
+
+std::map<std::string, std::string> rows(const Store& store, Family family) {
+  std::map<std::string, std::string> found;
+  const Status status = store.snapshot()->scan(family, "", "", [&](std::string_view key, std::string_view value) {
+    found[std::string(key)] = std::string(value);
+    return true;
+  });
+  EXPECT_TRUE(status.ok()) << status.message;
+  return found;
+}
+
+// Timers move, fire, are committed and read ahead in small parts; a set of (slot, key) says who is due.
+TEST(EngineParts, TimersFireLikeASortedSet) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto upto = [&](uint64_t n) { return static_cast<int64_t>(random() % n); };
+    const auto store = make_memory_store();
+    Timers timers(
+        *store, [] { return Status(); }, 1 + random() % 40);
+    std::set<TimerKey> model;
+    std::map<StateKey, int64_t> of;
+    const auto commit = [&] {
+      const auto set = store->new_write_set();
+      write_timers(timers.take_changes(), *set);
+      ASSERT_TRUE(store->write(*set, true).ok());
+      std::set<std::string> expected, stored;
+      for (const TimerKey& k : model) expected.insert(keys::timer(k));
+      for (const auto& [bytes, value] : rows(*store, Family::kTimers)) stored.insert(bytes);
+      ASSERT_EQ(stored, expected) << "seed " << seed;
+    };
+    int64_t now = 1'000'000;
+    for (int step = 0; step < 3000; ++step) {
+      const int64_t kind = upto(20);
+      if (kind < 14) {
+        const StateKey key = key_of(static_cast<uint64_t>(upto(60)));
+        const auto at = of.find(key);
+        const int64_t from = at == of.end() ? kNoTimer : at->second;
+        static constexpr int64_t kReach[] = {4, 240, kHourSlots, 30 * kHourSlots, 40 * 24 * kHourSlots};
+        const int64_t to = upto(8) == 0 ? kNoTimer : now + 1 + upto(static_cast<uint64_t>(kReach[upto(5)]));
+        timers.change(key, from, to);
+        if (from != kNoTimer) model.erase({from, key});
+        of.erase(key);
+        if (to != kNoTimer) model.insert({to, key}), of[key] = to;
+      } else if (kind < 19) {
+        const int64_t limit = now + 1 + upto(static_cast<uint64_t>(upto(2) == 0 ? 100 : 50 * 24 * kHourSlots));
+        int64_t slot;
+        ASSERT_TRUE(timers.next(limit, slot).ok());
+        const int64_t due = model.empty() || model.begin()->slot >= limit ? kNoTimer : model.begin()->slot;
+        ASSERT_EQ(slot, due) << "seed " << seed << " step " << step;
+        ASSERT_LE(timers.soonest(), model.empty() ? INT64_MAX : model.begin()->slot);
+        if (slot == kNoTimer) {
+          now = limit;
+          continue;
+        }
+        std::vector<StateKey> woken, expected;
+        timers.take(slot, woken);
+        while (!model.empty() && model.begin()->slot == slot) {
+          expected.push_back(model.begin()->state);
+          of.erase(model.begin()->state);
+          model.erase(model.begin());
+        }
+        ASSERT_EQ(woken, expected) << "seed " << seed << " step " << step;
+        now = slot;
+      } else {
+        commit();
+      }
+    }
+    commit();
+  }
+}
+
+TEST(EngineParts, CountersAreSumsInOrder) {
+  std::mt19937_64 random(7);
+  const auto store = make_memory_store();
+  Counters counters;
+  std::map<std::pair<uint16_t, uint32_t>, int64_t> model;
+  for (int step = 0; step < 20'000; ++step) {
+    const CounterId id{static_cast<uint16_t>(1 + random() % 5), static_cast<uint32_t>(random() % 40)};
+    const int64_t delta = static_cast<int64_t>(random() % 5) - 2;
+    counters.add(id, delta);
+    model[{id.family, id.number}] += delta;
+    ASSERT_EQ(counters.get(id), (model[{id.family, id.number}]));
+    if (random() % 500 != 0) continue;
+    const auto set = store->new_write_set();
+    counters.write(*set);
+    ASSERT_TRUE(store->write(*set, true).ok());
+    std::map<std::string, std::string> expected;
+    for (const auto& [k, value] : model) {
+      if (value == 0) continue;
+      std::string row;
+      Writer(row).zigzag(value);
+      expected[keys::counter({k.first, k.second})] = row;
+    }
+    ASSERT_EQ(rows(*store, Family::kMeta), expected);
+    for (uint16_t family = 1; family <= 5; ++family) {
+      std::vector<std::pair<uint32_t, int64_t>> walked, sums;
+      counters.each(family, [&](uint32_t number, int64_t value) { walked.emplace_back(number, value); });
+      for (const auto& [k, value] : model)
+        if (k.first == family && value != 0) sums.emplace_back(k.second, value);
+      ASSERT_EQ(walked, sums);
+    }
+  }
+}
+
+TEST(EngineParts, ListsAreStoreAndChangesTogether) {
+  std::mt19937_64 random(11);
+  const auto store = make_memory_store();
+  IndexOverlay index(*store, [] { return Status(); });
+  std::set<IndexKey> model;
+  for (int step = 0; step < 20'000; ++step) {
+    const IndexKey key{static_cast<uint8_t>(16 + random() % 3), random() % 20, {KeyKind::kUser, random() % 10}};
+    const bool present = !model.contains(key);
+    index.set(key, present);
+    present ? (void)model.insert(key) : (void)model.erase(key);
+    if (random() % 50 == 0) {
+      const uint64_t last = random() % 20;
+      const IndexKey from{key.index, random() % 20, {KeyKind::kUser, random() % 10}};
+      const size_t limit = 1 + random() % 30;
+      std::vector<IndexKey> found, expected;
+      ASSERT_TRUE(index.scan(from, last, limit, found).ok());
+      for (const IndexKey& k : model)
+        if (k.index == from.index && !(k < from) && k.order <= last && expected.size() < limit) expected.push_back(k);
+      ASSERT_EQ(found, expected) << "step " << step;
+    }
+    if (random() % 300 != 0) continue;
+    const auto set = store->new_write_set();
+    write_index(index.take_changes(), *set);
+    ASSERT_EQ(index.changes(), 0U);
+    ASSERT_TRUE(store->write(*set, true).ok());
+    std::set<std::string> stored, expected;
+    for (const auto& [bytes, value] : rows(*store, Family::kViews)) stored.insert(bytes);
+    for (const IndexKey& k : model) expected.insert(keys::index(k));
+    ASSERT_EQ(stored, expected);
+  }
+}
+
+// Adding, forgetting, days and versions passing: the running sums are those made anew.
+TEST(EngineParts, RunningSumsAreTheSums) {
+  std::array<CommunityConfig, 2> community;
+  for (size_t v = 0; v < 2; ++v) {
+    community[v].rules[1] = {"a", 1, 1'000'000, v == 0 ? 3'000'000 : 0};
+    community[v].rules[10] = {"b", 2, 500'000, 2'000'000};
+    community[v].rules[11] = {"c", v == 0 ? 2 : 3, 500'000, 0};
+    community[v].rules[30] = {"d", 4, 500'000, 1'000'000};
+  }
+  const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return community[n]; };
+  static constexpr RuleId kRules[] = {RuleId::kIdeaAdopted, RuleId::kLikeReceived, RuleId::kShareReceived,
+                                      RuleId::kAnswerAccepted};
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    std::mt19937_64 random(seed);
+    ScoreBook book;
+    int64_t today = 19'000;
+    uint16_t version = 0;
+    std::vector<Taken> taken;
+    for (int step = 0; step < 4000; ++step) {
+      const int64_t day = today - static_cast<int64_t>(random() % 4 == 0 ? random() % 180 : 0);
+      const RuleId rule = kRules[random() % 4];
+      const auto raw = static_cast<int64_t>(random() % 2'000'000) - (random() % 8 == 0 ? 1'500'000 : 0);
+      book.add(day, rule, version, 1, raw, random() % 3 == 0 ? raw / 2 : raw);
+      if (random() % 20 == 0) {
+        const auto at =
+            std::find_if(taken.begin(), taken.end(), [&](const Taken& t) { return t.day == day && t.rule == rule; });
+        if (at == taken.end()) taken.push_back({day, rule, raw / 2});
+      }
+      if (random() % 30 == 0) today += static_cast<int64_t>(random() % 9);
+      if (random() % 700 == 0) version = 1;
+      if (random() % 40 == 0) {
+        book.forget(today - 181);
+        std::erase_if(taken, [&](const Taken& t) { return t.day <= today - 181; });
+      }
+      if (random() % 3 != 0) continue;
+      const Sums plain = book.sums(today, community[version], rules);
+      const Sums& running = book.running(today, community[version], version, rules);
+      ASSERT_EQ(running.day, plain.day);
+      ASSERT_EQ(running.base, plain.base);
+      ASSERT_TRUE(running.s == plain.s) << "seed " << seed << " step " << step;
+      const Sums with = book.sums(today, community[version], rules, &taken);
+      ASSERT_TRUE(book.running_with(community[version], rules, taken).s == with.s) << "seed " << seed;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bellwether
