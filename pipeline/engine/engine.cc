@@ -263,8 +263,6 @@ Status Engine::process(Chunk& chunk) {
     set_->put(Family::kControl, keys::number(row.number), row.value);
     anything_ = true;
   }
-  // Before its ticks: a commit between them carries records that the restart points do not cover yet.
-  for (size_t p = 0; p < chunk.read_to.size(); ++p) progress_.partitions[p].read_to = chunk.read_to[p];
   size_t fetched = 0;
   Status status;
   const auto advance = [&](TickId before) {
@@ -294,6 +292,11 @@ Status Engine::process(Chunk& chunk) {
     advance(tick.id);
     if (!status.ok() || abandon_) return status;
     anything_ = true;
+    // A commit between two ticks of a chunk carries records that the restart points do not cover yet.
+    for (uint32_t i = tick.begin; i < tick.end; ++i) {
+      int64_t& read_to = progress_.partitions[chunk.records[i]->partition].read_to;
+      read_to = std::max(read_to, chunk.records[i]->offset + 1);
+    }
     status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
     if (progress_.first_folded == INT64_MIN) progress_.first_folded = progress_.folded;
     if (status.ok()) status = after_tick(false);

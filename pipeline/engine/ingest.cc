@@ -427,7 +427,6 @@ std::unique_ptr<Chunk> Ingest::close() {
     Partition& p = partitions_[i];
     if (closed_ == open && open.slot > INT64_MIN) known_[p.number].at = schedule_.restart_point(i, tick_before(open));
     PartitionState& known = known_[p.number];
-    known.read_to = std::max(p.read_to, p.next_offset);
     if (const Bookmark mark = sources_[p.source].source->bookmark(p.local, known.at.next_offset); mark.offset >= 0)
       known.bookmark = mark;
     if (!p.floor_changed) continue;
@@ -440,7 +439,6 @@ std::unique_ptr<Chunk> Ingest::close() {
   new_gaps_.clear();
   for (const PartitionState& known : known_) {
     chunk->restart.push_back(known.at);
-    chunk->read_to.push_back(known.read_to);
     chunk->gaps.push_back(known.gap), chunk->bookmarks.push_back(known.bookmark);
   }
   chunk->partitions = std::move(joined_);

@@ -56,7 +56,6 @@ struct Chunk {
   TickId closed_before;                 // every tick before it is closed
   std::vector<RestartPoint> restart;    // of each partition, as of closed_before
   std::vector<uint64_t> gaps;           // of each partition: offsets passed over so far
-  std::vector<int64_t> read_to;         // of each partition: the next offset unread
   std::vector<Bookmark> bookmarks;      // of each partition: of a record below its restart point
   std::vector<PartitionId> partitions;  // those added since the chunk before
   std::vector<int64_t> append_us;       // of those: the append time of records without one, or -1

@@ -50,6 +50,8 @@ Status SimSource::poll(size_t partition, size_t max_records, int, Batch& out) {
   int64_t& at = at_[partition];
   out.next_offset = at;
   size_t most = max_records;
+  // What was deleted is not handed out again, and who stands before it is still to be told.
+  const auto back = [&](int64_t records) { at = std::min(at, std::max(p.first, at - records)); };
   if (chaos_ != nullptr) {
     if (chaos_->roll(Fault::kPollError)) return Status::error("the simulated source gives up");
     if (p.away_until > step()) return {};
@@ -59,11 +61,11 @@ Status SimSource::poll(size_t partition, size_t max_records, int, Batch& out) {
       p.away_until = step() + 1 + static_cast<uint64_t>(dice.below(60));
       p.end = std::max(p.first, p.next - dice.below(10));
       p.end_until = p.away_until + static_cast<uint64_t>(dice.below(60));
-      at = std::max(p.first, at - dice.below(10));
+      back(dice.below(10));
       out.next_offset = at;
       return {};
     }
-    if (chaos_->roll(Fault::kRedelivery)) at = std::max(p.first, at - 1 - chaos_->dice(Fault::kRedelivery).below(20));
+    if (chaos_->roll(Fault::kRedelivery)) back(1 + chaos_->dice(Fault::kRedelivery).below(20));
     most = std::min(most, static_cast<size_t>(1 + chance_.below(chance_.chance(70) ? 6 : 200)));
   }
   if (at < p.first) {

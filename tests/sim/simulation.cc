@@ -33,11 +33,11 @@ Shape shape_of(const Options& options) {
   shape.job_rows = dice.of(kJobRows);
   shape.partitions = static_cast<size_t>(dice.between(1, 4));
   if (options.partitions > 0) shape.partitions = static_cast<size_t>(options.partitions);
-  shape.rings = dice.chance(12);
+  shape.rings = dice.chance(4);
   static const std::vector<int64_t> kDays = {1, 3, 10, 40, 220};
   if (shape.rings) {
     for (std::string& record :
-         community_records({.users = 60, .days = 12, .seed = dice.next() % 1000, .rings = {"12x8:0.95:burst"}})) {
+         community_records({.users = 200, .days = 30, .seed = dice.next() % 1000, .rings = {"20x10:0.9:burst"}})) {
       const int64_t time = time_of(record);
       shape.stream.push_back({time, std::move(record)});
     }
