@@ -109,27 +109,66 @@ void TickRunner::collect_accounts() {
   }
 }
 
-std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
-  std::string row;
-  for (auto& shard : shards_) {  // shards are sets of whole slices in order: so are the rows
-    std::vector<CacheSlot*> dirty = shard->cache().dirty();
+namespace {
+
+// The rows of a shard's dirty states, in stored order; their bytes one after another.
+struct StateRows {
+  struct Row {
+    StateKey key;
+    size_t end = 0;
+    bool there = true;  // false: the key has no row any more
+  };
+  std::vector<Row> rows;
+  std::string bytes;
+
+  void encode(const StateCache& cache) {
+    std::vector<CacheSlot*> dirty = cache.dirty();
     std::sort(dirty.begin(), dirty.end(), [](const CacheSlot* a, const CacheSlot* b) {
       const auto sa = slice_of(a->key.key.hash), sb = slice_of(b->key.key.hash);
       return sa != sb ? sa < sb : a->key < b->key;
     });
+    rows.reserve(dirty.size());
     for (CacheSlot* slot : dirty) {
-      row.clear();
-      if (encode_state_row(*slot, row)) {
-        set.put(Family::kState, keys::state(slot->key), row);
-      } else {
-        set.erase(Family::kState, keys::state(slot->key));
-      }
+      const size_t begin = bytes.size();
+      const bool there = encode_state_row(*slot, bytes);
+      if (!there) bytes.resize(begin);
+      rows.push_back({slot->key, bytes.size(), there});
     }
+  }
+  void write(WriteSet& set) const {
+    size_t begin = 0;
+    for (const Row& row : rows) {
+      if (row.there) {
+        set.put(Family::kState, keys::state(row.key), std::string_view(bytes).substr(begin, row.end - begin));
+      } else {
+        set.erase(Family::kState, keys::state(row.key));
+      }
+      begin = row.end;
+    }
+  }
+};
+
+}  // namespace
+
+std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
+  // A fifth of the fold's time where states are large: so each shard by itself.
+  std::vector<StateRows> states(shards_.size());  // shards are sets of whole slices in order: so are the rows
+  size_t dirty = 0;
+  for (const auto& shard : shards_) dirty += shard->cache().dirty().size();
+  const auto encode = [&](size_t s) { states[s].encode(shards_[s]->cache()); };
+  if (pool_.threads() > 1 && dirty >= options_.parallel_items) {
+    pool_.run(shards_.size(), encode);
+  } else {
+    for (size_t s = 0; s < shards_.size(); ++s) encode(s);
+  }
+  for (auto& shard : shards_) {
     shard->cache().carried(flight);
     shard->write_blocks(set);
   }
   counters_.write(set);
-  return [index = index_.take_changes(), timers = timers_.take_changes()](WriteSet& rest) mutable {
+  return [states = std::move(states), index = index_.take_changes(),
+          timers = timers_.take_changes()](WriteSet& rest) mutable {
+    for (const StateRows& rows : states) rows.write(rest);
     write_index(std::move(index), rest);
     write_timers(std::move(timers), rest);
   };
