@@ -99,9 +99,9 @@ class LikeBook {
 
   void fetch_ahead() const {
     if (empty()) return;
-    __builtin_prefetch(&entries_.front());
-    __builtin_prefetch(&entries_.back());
-    __builtin_prefetch(&by_day_.front());
+    __builtin_prefetch(entries_.data());
+    __builtin_prefetch(entries_.data() + entries_.size() - 1);
+    __builtin_prefetch(by_day_.data());  // null where full blocks are not loaded yet: no harm
   }
   void write(Writer& w) const;  // open block, directory, discounts, expiry cursor
   bool read(Reader& r);

@@ -51,8 +51,7 @@ std::string read(const std::string& path) {
 
 // The code in a README rots unless a test reads it.
 TEST(Readme, ItsCodeIsThatOfTheFiles) {
-  const std::string here = __FILE__;
-  const std::string root = here.substr(0, here.rfind("tests/unit/"));
+  const std::string root = BELLWETHER_SOURCE_DIR "/";
   const std::string readme = read(root + "operators/README.md");
   ASSERT_FALSE(readme.empty());
   for (const char* file : {"operators/example.h", "operators/example.cc"}) {

@@ -287,8 +287,9 @@ class Broker:
     """A real Kafka of this test run's own."""
 
     def __init__(self, name="broker"):
-        self.env = {**os.environ, "BELLWETHER_BROKER_DIR": str(WORK / name)}
-        self.address = None
+        self.folder = WORK / name
+        self.env = {**os.environ, "BELLWETHER_BROKER_DIR": str(self.folder)}
+        self.address, self.running = None, False
 
     def _script(self, action):
         done = subprocess.run([str(BROKER_SCRIPT), action], env=self.env, capture_output=True, text=True, check=False)
@@ -296,11 +297,29 @@ class Broker:
         return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
 
     def start(self):
-        self.address = self._script("start")
+        self.address, self.running = self._script("start"), True
         return self
 
     def stop(self):
         self._script("stop")
+        self.running = False
+
+    def signal(self, number):
+        pid = int((self.folder / "pid").read_text(encoding="utf-8"))
+        subprocess.run(["kill", f"-{number}", str(pid)], check=True)
+
+    def kill(self):
+        """Returns once its ports are free again: a process that ends closes them last."""
+        files = [self.folder / name for name in ("ports", "ports-tls")]
+        ports = [int(port) for file in files if file.exists() for port in file.read_text(encoding="utf-8").split()]
+        self.signal("KILL")
+        self.running = False
+
+        def refused(port):
+            with contextlib.closing(socket.socket()) as probe:
+                return probe.connect_ex(("127.0.0.1", port)) != 0
+
+        wait_for("the broker's end", lambda: all(refused(port) for port in ports), 30)
 
     def wipe(self):
         self._script("wipe")

@@ -1,10 +1,6 @@
 """One broker with every kind of listener for several test modules, and small communities to send to it."""
 
-import contextlib
 import json
-import pathlib
-import socket
-import subprocess
 import sys
 import unittest
 
@@ -29,30 +25,12 @@ class OddBroker(Broker):
             certificate.write_text(key.read_text() + certificate.read_text(), encoding="utf-8")
         (where / "ca.pem").write_text(self.ours.ca.read_text(), encoding="utf-8")
         self.env |= {"BELLWETHER_BROKER_TLS": str(where), "BELLWETHER_BROKER_OPTS": OPTIONS}
-        self.folder = pathlib.Path(self.env["BELLWETHER_BROKER_DIR"])
 
     def start(self):
         super().start()
         ports = (self.folder / "ports-tls").read_text(encoding="utf-8").split()
         self.mutual, self.scram, self.expired = (f"127.0.0.1:{port}" for port in ports)
         return self
-
-    def signal(self, number):
-        pid = int((self.folder / "pid").read_text(encoding="utf-8"))
-        subprocess.run(["kill", f"-{number}", str(pid)], check=True)
-
-    def kill(self):
-        """Returns once its ports are free again: a process that ends closes them last."""
-        ports = [
-            int(port) for name in ("ports", "ports-tls") for port in (self.folder / name).read_text(encoding="utf-8").split()
-        ]
-        self.signal("KILL")
-
-        def refused(port):
-            with contextlib.closing(socket.socket()) as probe:
-                return probe.connect_ex(("127.0.0.1", port)) != 0
-
-        wait_for("the broker's end", lambda: all(refused(port) for port in ports), 30)
 
     def delete(self, topic):
         client = self.admin()  # its answers end with it
