@@ -135,8 +135,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   versions_ = std::make_shared<std::vector<ConfigVersion>>(control_.versions);
 
   committer_ = std::make_unique<Committer>(store_, !options_.inline_commit);
-  runner_ = std::make_unique<TickRunner>(options_.fold, operators_, hasher_, store_, *versions_, progress_,
-                                         [this] { return settle(); });
+  runner_ = std::make_unique<TickRunner>(options_.fold, operators_, hasher_, store_, *versions_, progress_);
   set_ = store_.new_write_set();
   runner_->set_write_set(set_.get());
   for (const PartitionState& p : progress_.partitions) runner_->add_partition(p.id);

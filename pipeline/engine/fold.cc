@@ -13,8 +13,7 @@ constexpr int64_t kHourSlots = kHourUs / kSlotUs;
 }  // namespace
 
 TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators, const Hasher& hasher,
-                       const Store& store, const std::vector<ConfigVersion>& versions, EngineProgress& progress,
-                       std::function<Status()> settle)
+                       const Store& store, const std::vector<ConfigVersion>& versions, EngineProgress& progress)
     : options_(options),
       operators_(operators),
       hasher_(hasher),
@@ -22,8 +21,8 @@ TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators,
       versions_(versions),
       progress_(progress),
       pool_(std::clamp<uint32_t>(options.threads, 1, options.shards)),
-      timers_(store, settle, options.timer_rows),
-      index_(store, settle) {
+      timers_(store, options.timer_rows),
+      index_(store) {
   env_.versions = &versions_;
   env_.cutoffs = &progress_.cutoffs;
   env_.counters = &counters_;

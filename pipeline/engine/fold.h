@@ -52,9 +52,9 @@ bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::st
 
 class TickRunner final : public StateReader {
  public:
-  // `settle`: as for Timers. All must outlive the runner.
+  // All must outlive the runner.
   TickRunner(const FoldOptions& options, const OperatorSet& operators, const Hasher& hasher, const Store& store,
-             const std::vector<ConfigVersion>& versions, EngineProgress& progress, std::function<Status()> settle);
+             const std::vector<ConfigVersion>& versions, EngineProgress& progress);
 
   // What no commit carries yet, beside dirty states, goes straight into this set: called once after each commit began.
   void set_write_set(WriteSet* set) { set_ = set; }

@@ -176,6 +176,7 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
 
 void TickRunner::committed(uint64_t flight) {
   committed_ = flight;
+  timers_.landed(), index_.landed();
   for (auto& shard : shards_) shard->blocks_committed();
 }
 

@@ -8,9 +8,13 @@ namespace {
 
 using Changes = std::vector<std::pair<IndexKey, bool>>;
 
+void sort_by_row(Changes& changes) {
+  std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+}
+
 // In order, one a row: what came and went again, or the other way, is as it was.
 void settle_changes(Changes& changes) {
-  std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  sort_by_row(changes);
   size_t kept = 0;
   for (size_t i = 0, next; i < changes.size(); i = next) {
     for (next = i + 1; next < changes.size() && changes[next].first == changes[i].first;) ++next;
@@ -22,12 +26,17 @@ void settle_changes(Changes& changes) {
 }  // namespace
 
 Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const {
-  if (Status status = settle_(); !status.ok()) return status;
+  // The store may hold the commit in flight already, or not: what is said last of a row holds either way.
   Changes changes;
-  if (const auto list = changes_.find(from.index); list != changes_.end())
-    for (const auto& [key, present] : list->second)
-      if (key.order <= last_order && !(key < from)) changes.emplace_back(key, present);
-  settle_changes(changes);
+  for (const IndexChanges* part : {&flying_, &changes_})
+    if (const auto list = part->find(from.index); list != part->end())
+      for (const auto& [key, present] : list->second)
+        if (key.order <= last_order && !(key < from)) changes.emplace_back(key, present);
+  sort_by_row(changes);
+  size_t kept = 0;
+  for (size_t i = 0; i < changes.size(); ++i)
+    if (i + 1 == changes.size() || changes[i + 1].first != changes[i].first) changes[kept++] = changes[i];
+  changes.resize(kept);
   auto change = changes.begin();
   // Changes that stand before `until` (null: all of the range) go out first.
   const auto drain = [&](const IndexKey* until) {

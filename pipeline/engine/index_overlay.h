@@ -4,7 +4,6 @@
 
 #include <absl/container/flat_hash_map.h>
 
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -20,8 +19,7 @@ void write_index(IndexChanges changes, WriteSet& set);
 
 class IndexOverlay {
  public:
-  // `settle`: as for Timers.
-  IndexOverlay(const Store& store, std::function<Status()> settle) : store_(store), settle_(std::move(settle)) {}
+  explicit IndexOverlay(const Store& store) : store_(store) {}
 
   void set(const IndexKey& key, bool present) {
     changes_[key.index].emplace_back(key, present);
@@ -29,17 +27,18 @@ class IndexOverlay {
   }
   // Up to `limit` rows of one list, from <= row, order <= last_order, in order: store and changes together.
   Status scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const;
-  // What no commit carries yet; a commit takes it along.
+  // What no commit carries yet; a commit takes it along. Until landed() it may or may not be in the store.
   IndexChanges take_changes() {
     count_ = 0;
+    flying_ = changes_;
     return std::exchange(changes_, {});
   }
+  void landed() { flying_.clear(); }
   size_t changes() const { return count_; }
 
  private:
   const Store& store_;
-  std::function<Status()> settle_;
-  IndexChanges changes_;
+  IndexChanges flying_, changes_;
   size_t count_ = 0;
 };
 

@@ -12,10 +12,12 @@ namespace {
 constexpr int64_t kHourSlots = kHourUs / kSlotUs;
 int64_t hour_of(int64_t slot) { return floor_div(slot, kHourSlots); }
 
+// A load walks all that is not committed, so it reaches far where timers are few.
+constexpr int64_t kLeastAhead = 16 * kDayUs / kSlotUs, kMostAhead = 512 * kDayUs / kSlotUs;
+
 }  // namespace
 
-Timers::Timers(const Store& store, std::function<Status()> settle, size_t load_rows)
-    : store_(store), settle_(std::move(settle)), load_rows_(load_rows) {}
+Timers::Timers(const Store& store, size_t load_rows) : store_(store), load_rows_(load_rows), ahead_(kLeastAhead) {}
 
 void Timers::put(const TimerKey& key) {
   if (!erased_.empty() && erased_.erase(key) != 0) return;  // it still stands where it stood
@@ -92,11 +94,16 @@ void Timers::take(int64_t slot, std::vector<StateKey>& out) {
   settle_head();
 }
 
+// The store may hold the commit in flight already, or not: what its changes and the later ones say last of a key's slot
+// holds either way.
 Status Timers::load(int64_t limit) {
-  if (Status status = settle_(); !status.ok()) return status;
-  // Far enough that a quiet stream, which passes a day in no time, does not wait for the commit in flight at each.
-  constexpr int64_t kAhead = 16 * kDayUs / kSlotUs;
-  int64_t end = limit > INT64_MAX - kAhead ? INT64_MAX : limit + kAhead;
+  int64_t end = limit > INT64_MAX - ahead_ ? INT64_MAX : limit + ahead_;
+  absl::flat_hash_map<TimerKey, bool, TimerKey::Hash> last;
+  const auto look = [&](const TimerChanges& changes) {
+    for (const auto& [key, there] : changes)
+      if (key.slot >= horizon_ && key.slot < end) last[key] = there;
+  };
+  look(flying_), look(changes_);
   size_t rows = 0;
   int64_t newest = INT64_MIN;
   Status broken;
@@ -112,23 +119,18 @@ Status Timers::load(int64_t limit) {
           end = key.slot;  // the rest another time, but a slot is never cut in two
           return false;
         }
-        put(key);
+        if (!last.contains(key)) put(key);
         newest = key.slot;
         ++rows;
         return true;
       });
   if (!status.ok()) return status;
   if (!broken.ok()) return broken;
-  // A key's slot was put and erased in turn, from what the store has on: what is there now is what the last one says.
-  for (const auto& [key, there] : changes_) {
-    if (key.slot < horizon_ || key.slot >= end) continue;
-    if (there) {
-      put(key);
-    } else {
-      erase(key);
-    }
-  }
+  for (const auto& [key, there] : last)
+    if (there && key.slot < end) put(key);
   horizon_ = end;
+  if (rows < load_rows_ / 8) ahead_ = std::min(2 * ahead_, kMostAhead);
+  if (rows > load_rows_ / 2) ahead_ = std::max(ahead_ / 2, kLeastAhead);
   settle_head();
   return {};
 }

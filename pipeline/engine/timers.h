@@ -6,10 +6,10 @@
 // in time to fetch their state.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <utility>
 #include <vector>
@@ -25,8 +25,7 @@ void write_timers(TimerChanges changes, WriteSet& set);
 
 class Timers {
  public:
-  // `settle` waits for the commit in flight, if any: only then do store and changes together tell the whole.
-  Timers(const Store& store, std::function<Status()> settle, size_t load_rows = 1 << 18);
+  explicit Timers(const Store& store, size_t load_rows = 1 << 18);
 
   // A key's one timer moves; kNoTimer is none. Exact: `from` is what is set.
   void change(const StateKey& key, int64_t from, int64_t to);
@@ -39,8 +38,12 @@ class Timers {
   // The n-th to be woken after those taken, most likely; null where it is not known. A hint.
   const StateKey* ahead(size_t n) const { return at_ + n < open_.size() ? &open_[at_ + n].state : nullptr; }
 
-  // What no commit carries yet; a commit takes it along.
-  TimerChanges take_changes() { return std::exchange(changes_, {}); }
+  // What no commit carries yet; a commit takes it along. Until landed() it may or may not be in the store.
+  TimerChanges take_changes() {
+    flying_ = changes_;
+    return std::exchange(changes_, {});
+  }
+  void landed() { flying_.clear(); }
   size_t changes() const { return changes_.size(); }
 
  private:
@@ -50,8 +53,8 @@ class Timers {
   void settle_head();
 
   const Store& store_;
-  std::function<Status()> settle_;
-  size_t load_rows_;
+  const size_t load_rows_;
+  int64_t ahead_;                 // slots that the next load reaches ahead
   int64_t horizon_ = INT64_MIN;   // memory holds everything below
   int64_t open_end_ = INT64_MIN;  // open_ and fresh_ hold everything below
   std::vector<TimerKey> open_;    // of the hour that is open, in order, from at_ on
@@ -59,7 +62,7 @@ class Timers {
   std::vector<TimerKey> fresh_;                           // put since it opened: a heap, the earliest first
   std::map<int64_t, std::vector<TimerKey>> later_;        // by hour
   absl::flat_hash_set<TimerKey, TimerKey::Hash> erased_;  // still standing in one of these
-  TimerChanges changes_;
+  TimerChanges flying_, changes_;
 };
 
 }  // namespace bellwether

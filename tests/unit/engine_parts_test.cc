@@ -35,22 +35,35 @@ TEST(EngineParts, TimersFireLikeASortedSet) {
     std::mt19937_64 random(seed);
     const auto upto = [&](uint64_t n) { return static_cast<int64_t>(random() % n); };
     const auto store = make_memory_store();
-    Timers timers(
-        *store, [] { return Status(); }, 1 + random() % 40);
+    Timers timers(*store, 1 + random() % 40);
     std::set<TimerKey> model;
     std::map<StateKey, int64_t> of;
-    const auto commit = [&] {
-      const auto set = store->new_write_set();
-      write_timers(timers.take_changes(), *set);
-      ASSERT_TRUE(store->write(*set, true).ok());
+    // A commit is some steps under way: it reaches the store at one of them, and is known to have at a later one.
+    std::unique_ptr<WriteSet> under_way;
+    std::set<TimerKey> carried;
+    const auto reach = [&] {
+      ASSERT_TRUE(store->write(*under_way, true).ok());
+      under_way.reset();
       std::set<std::string> expected, stored;
-      for (const TimerKey& k : model) expected.insert(keys::timer(k));
+      for (const TimerKey& k : carried) expected.insert(keys::timer(k));
       for (const auto& [bytes, value] : rows(*store, Family::kTimers)) stored.insert(bytes);
       ASSERT_EQ(stored, expected) << "seed " << seed;
+    };
+    const auto land = [&] {
+      if (under_way) reach();
+      timers.landed();
+    };
+    const auto commit = [&] {
+      land();
+      under_way = store->new_write_set();
+      write_timers(timers.take_changes(), *under_way);
+      carried = model;
     };
     int64_t now = 1'000'000;
     for (int step = 0; step < 3000; ++step) {
       const int64_t kind = upto(20);
+      if (under_way && upto(6) == 0) reach();
+      if (!under_way && upto(6) == 0) land();
       if (kind < 14) {
         const StateKey key = key_of(static_cast<uint64_t>(upto(60)));
         const auto at = of.find(key);
@@ -86,6 +99,7 @@ TEST(EngineParts, TimersFireLikeASortedSet) {
       }
     }
     commit();
+    land();
   }
 }
 
@@ -125,7 +139,17 @@ TEST(EngineParts, CountersAreSumsInOrder) {
 TEST(EngineParts, ListsAreStoreAndChangesTogether) {
   std::mt19937_64 random(11);
   const auto store = make_memory_store();
-  IndexOverlay index(*store, [] { return Status(); });
+  IndexOverlay index(*store);
+  std::unique_ptr<WriteSet> under_way;  // as above
+  std::set<IndexKey> carried;
+  const auto reach = [&] {
+    ASSERT_TRUE(store->write(*under_way, true).ok());
+    under_way.reset();
+    std::set<std::string> stored, expected;
+    for (const auto& [bytes, value] : rows(*store, Family::kViews)) stored.insert(bytes);
+    for (const IndexKey& k : carried) expected.insert(keys::index(k));
+    ASSERT_EQ(stored, expected);
+  };
   std::set<IndexKey> model;
   for (int step = 0; step < 20'000; ++step) {
     const IndexKey key{static_cast<uint8_t>(16 + random() % 3), random() % 20, {KeyKind::kUser, random() % 10}};
@@ -142,15 +166,15 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
         if (k.index == from.index && !(k < from) && k.order <= last && expected.size() < limit) expected.push_back(k);
       ASSERT_EQ(found, expected) << "step " << step;
     }
+    if (under_way && random() % 100 == 0) reach();
+    if (!under_way && random() % 100 == 0) index.landed();
     if (random() % 300 != 0) continue;
-    const auto set = store->new_write_set();
-    write_index(index.take_changes(), *set);
+    if (under_way) reach();
+    index.landed();
+    under_way = store->new_write_set();
+    write_index(index.take_changes(), *under_way);
     ASSERT_EQ(index.changes(), 0U);
-    ASSERT_TRUE(store->write(*set, true).ok());
-    std::set<std::string> stored, expected;
-    for (const auto& [bytes, value] : rows(*store, Family::kViews)) stored.insert(bytes);
-    for (const IndexKey& k : model) expected.insert(keys::index(k));
-    ASSERT_EQ(stored, expected);
+    carried = model;
   }
 }
 
