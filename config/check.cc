@@ -48,7 +48,7 @@ void check_tiers(const Config& config, const Fail& fail) {
       fail({high + permille, low + permille},
            shown(config, high + permille) + " must be 1 up to " + shown(config, low + permille));
     }
-    for (const char* gate : {"days_active", "distinct_likers", "certificates", "exams"}) {
+    for (const char* gate : {"days_active", "distinct_likers", "certificates", "exams", "memberships"}) {
       at_least(config, high + "gates." + gate, low + "gates." + gate, fail);
     }
     for (const char* capability : kCapabilityNames) {

@@ -53,6 +53,7 @@ struct GateConfig {
   uint32_t distinct_likers = 0;            // distinct users with an authentic like of theirs in the window
   uint32_t certificates = 0;               // distinct certificates held now
   uint32_t exams = 0;                      // distinct exams passed
+  uint32_t memberships = 0;                // of CommunityConfig::memberships held now
   std::array<int64_t, 4> points_micros{};  // of each capability
   bool operator==(const GateConfig&) const = default;
 };
@@ -95,10 +96,11 @@ struct CommunityConfig {
   std::string version = "1";
   std::string hash_key = "bellwether";  // keyed hash of ids; change only by replay into a new store
   uint32_t half_life_days = 30, window_days = 180;
-  std::array<RuleConfig, kRuleIds> rules;  // by RuleId
-  std::vector<ProfileConfig> profiles;     // [0] is "overall"
-  std::array<TierConfig, 5> tiers;         // by bellwether.v1.Tier; [2] contributor, [3] key, [4] lead
-  uint32_t hysteresis_percent = 90;        // a tier is lost below so much of its entry
+  std::array<RuleConfig, kRuleIds> rules;           // by RuleId
+  std::vector<ProfileConfig> profiles;              // [0] is "overall"
+  std::vector<std::string> memberships = {"paid"};  // roles (account events) that are paid memberships
+  std::array<TierConfig, 5> tiers;                  // by bellwether.v1.Tier; [2] contributor, [3] key, [4] lead
+  uint32_t hysteresis_percent = 90;                 // a tier is lost below so much of its entry
   uint32_t grace_days = 14;
   uint32_t visible_delay_hours = 0;  // how long members see the tier from before a flag
   RingsConfig rings;
@@ -117,8 +119,8 @@ struct EngineConfig {
   uint32_t max_lag_ms = 0;     // a laggard is let go after so much event time; 0 = waited for
   uint32_t batch = 1024;       // records a poll, 1..100000
   uint32_t commit_ms = 200, commit_behind_ms = 2000;
-  uint32_t commit_mb = 64;
-  uint32_t cache_mb = 512;        // decoded states
+  uint32_t commit_mb = 256;
+  uint32_t cache_mb = 1024;       // decoded states
   uint32_t block_cache_mb = 128;  // RocksDB: blocks and memtables
   uint32_t pending_mb = 256;      // open ticks
   bool operator==(const EngineConfig&) const = default;

@@ -195,6 +195,10 @@ void service_keys(Table& t) {
 }
 
 void tier_keys(Table& t) {
+  t.add(
+      {"community.memberships", ValueType::kList, 1, 64, "", "a list of names of roles (1..64 bytes each)",
+       is_any_text},
+      [](Config & c) -> auto& { return c.community.memberships; });
   for (size_t tier = 2; tier < 5; ++tier) {
     const std::string name = std::string("community.tiers.") + kTierNames[tier];
     const std::string gates = name + ".gates.";
@@ -215,6 +219,9 @@ void tier_keys(Table& t) {
         "certificates", [tier](Config & c) -> auto& { return c.community.tiers[tier].gates.certificates; });
     t.whole(
         gates + "exams", 0, 1000, "exams", [tier](Config & c) -> auto& { return c.community.tiers[tier].gates.exams; });
+    t.whole(
+        gates + "memberships", 0, 100,
+        "memberships", [tier](Config & c) -> auto& { return c.community.tiers[tier].gates.memberships; });
     for (size_t i = 0; i < 4; ++i) {
       t.points(
           gates + "points." + kCapabilityNames[i],

@@ -167,7 +167,8 @@ class Operator {
   virtual KeyKind key_kind() const = 0;
   virtual bool hourly() const {
     return false;
-  }  // community operators: gets a timer item at the first tick of an event hour
+  }                                        // community operators: gets a timer item at the first tick of an event hour
+  virtual size_t state_bytes() const = 0;  // of a state's object itself, without what State::memory() tells
   // `bytes` empty: a new key. A broken encoding gives null.
   virtual std::unique_ptr<State> decode(std::string_view bytes) const = 0;
   virtual void fold(State& state, Key key, std::span<const Item> items, Context& context) const = 0;
@@ -179,6 +180,7 @@ class Operator {
 template <class S>
 class OperatorOf : public Operator {
  public:
+  size_t state_bytes() const final { return sizeof(S); }
   std::unique_ptr<State> decode(std::string_view bytes) const override {
     auto state = std::make_unique<S>();
     if (!bytes.empty() && !state->decode(bytes)) return nullptr;

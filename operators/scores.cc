@@ -283,6 +283,8 @@ class Scores final : public OperatorOf<ScoresState> {
     for (const Grant& g : s.grants) {
       st.certificates += g.action == AccountAction::kCertified;
       st.exams += g.action == AccountAction::kExamPassed;
+      const auto& paid = community.memberships;
+      st.memberships += g.action == AccountAction::kRole && std::find(paid.begin(), paid.end(), g.name) != paid.end();
     }
     return st;
   }

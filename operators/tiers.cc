@@ -31,6 +31,7 @@ bool each_check(Tier tier, const Standing& s, const CommunityConfig& community, 
   if (t.gates.distinct_likers > 0 && !each("distinct likers", t.gates.distinct_likers, s.distinct_likers)) return false;
   if (t.gates.certificates > 0 && !each("certificates", t.gates.certificates, s.certificates)) return false;
   if (t.gates.exams > 0 && !each("exams", t.gates.exams, s.exams)) return false;
+  if (t.gates.memberships > 0 && !each("memberships", t.gates.memberships, s.memberships)) return false;
   for (size_t c = 0; c < 4; ++c)
     if (t.gates.points_micros[c] > 0 && !each(kPoints[c], t.gates.points_micros[c], s.points_micros[c])) return false;
   return t.top_permille == 0 || cutoffs.version == 0 ||

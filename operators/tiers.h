@@ -17,7 +17,7 @@ struct Standing {
   int64_t score_micros = 0;                // of the overall profile
   uint32_t cell = 0;                       // of its sum
   std::array<int64_t, 4> points_micros{};  // of the capabilities
-  uint32_t days_active = 0, distinct_likers = 0, certificates = 0, exams = 0;
+  uint32_t days_active = 0, distinct_likers = 0, certificates = 0, exams = 0, memberships = 0;
 };
 
 struct GateCheck {

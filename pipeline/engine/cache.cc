@@ -7,7 +7,7 @@
 namespace bellwether {
 namespace {
 
-// What a state costs beside its own figure: slot, map entry, object header.
+// What a state costs beside its object and what that holds: slot, map entry, what allocations round up.
 constexpr size_t kSlotBytes = sizeof(CacheSlot) + 32 + 64;
 
 }  // namespace
@@ -68,7 +68,8 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
     slot->state = op.decode({});
     BELLWETHER_REQUIRE(slot->state != nullptr, "operator %s cannot make an empty state", op.name());
   }
-  slot->bytes = static_cast<uint32_t>(kSlotBytes + slot->state->memory());
+  slot->fixed_bytes = static_cast<uint32_t>(kSlotBytes + op.state_bytes());
+  slot->bytes = static_cast<uint32_t>(slot->fixed_bytes + slot->state->memory());
   bytes_ += slot->bytes;
   slots_.emplace(key, slot);
   return slot;
@@ -115,7 +116,7 @@ Status StateCache::peek(const StateKey& key, const State*& out) {
 }
 
 void StateCache::folded(CacheSlot& slot) {
-  const auto bytes = static_cast<uint32_t>(std::min<size_t>(kSlotBytes + slot.state->memory(), UINT32_MAX));
+  const auto bytes = static_cast<uint32_t>(std::min<size_t>(slot.fixed_bytes + slot.state->memory(), UINT32_MAX));
   bytes_ += bytes;
   bytes_ -= slot.bytes;
   if (slot.dirty) {

@@ -25,7 +25,8 @@ struct CacheSlot {
   int64_t timer = kNoTimer;  // slot in which it is woken
   uint64_t tick = 0;         // number of the tick that `sequence` counts in
   uint64_t flight = 0;       // the newest commit that carries it
-  uint32_t bytes = 0;
+  uint32_t bytes = 0;        // of memory it takes in all
+  uint32_t fixed_bytes = 0;  // of these, whatever the state holds
   uint32_t sequence = 0;
   bool dirty = false;
   bool blank = true;  // its state encodes to nothing; of dirty ones not known
@@ -50,19 +51,22 @@ class StateCache {
     it->second->used = true;
     return it->second;
   }
-  // Has the processor fetch what a fold of that key will read first: the map's place, then the slot, then the state,
-  // then what hangs on it. In steps, since each names the next; to be called in this order, some work apart.
-  enum class Ahead : uint8_t { kPlace, kSlot, kState, kInside };
-  void fetch_ahead(const StateKey& key, Ahead step) const {
-    if (step == Ahead::kPlace) return slots_.prefetch(key);
+  // The same as a hint for later: a slot is memory as long as the cache is, but after an eviction somebody else's.
+  CacheSlot* look(const StateKey& key) const {
     const auto it = slots_.find(key);
-    if (it == slots_.end()) return;
-    const auto lines = [](const void* at, size_t n) {
-      for (size_t i = 0; i < n; ++i) __builtin_prefetch(static_cast<const char*>(at) + 64 * i);
-    };
-    if (step == Ahead::kSlot) return lines(it->second, 2);
-    if (step == Ahead::kInside) return it->second->state->fetch_ahead();
-    lines(it->second->state.get(), 8);
+    return it == slots_.end() ? nullptr : it->second;
+  }
+  // Has the processor fetch what a fold of that key will read first: the map's place, which names the slot, which names
+  // the state, which names what hangs on it. To be called in this order, some work apart.
+  void fetch_place(const StateKey& key) const { slots_.prefetch(key); }
+  static void fetch_slot(const CacheSlot* slot) {
+    if (slot != nullptr) fetch_lines(slot, 2);
+  }
+  static void fetch_state(const CacheSlot* slot) {
+    if (slot != nullptr) fetch_lines(slot->state.get(), 8);
+  }
+  static void fetch_inside(const CacheSlot* slot) {
+    if (slot != nullptr && slot->state != nullptr) slot->state->fetch_ahead();
   }
 
   // Reads those of `keys` that are not here, all in one sorted read; a key without a row becomes an empty state. Sorts
@@ -87,6 +91,9 @@ class StateCache {
   void count(uint64_t hits, uint64_t misses) { hits_ += hits, misses_ += misses; }
 
  private:
+  static void fetch_lines(const void* at, size_t n) {
+    for (size_t i = 0; i < n; ++i) __builtin_prefetch(static_cast<const char*>(at) + 64 * i);
+  }
   static constexpr size_t kSlab = 256;
   CacheSlot* take();
   CacheSlot* insert(const StateKey& key, bool found, std::string_view row, Status& status);

@@ -6,7 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/engine/shard.h"
+#include "operators/codec.h"
+#include "pipeline/engine/config_version.h"
+#include "pipeline/engine/record.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {

@@ -4,11 +4,13 @@
 #include <chrono>
 
 #include "config/load.h"
+#include "pipeline/engine/fold.h"
 
 namespace bellwether {
 namespace {
 
 constexpr size_t kPrefetch = 4096;  // records
+constexpr uint32_t kFewRecords = 16;
 constexpr size_t kQueueChunks = 4096;
 constexpr OutKind kWatched[] = {OutKind::kTier, OutKind::kFlag, OutKind::kAlert};
 
@@ -262,7 +264,7 @@ Status Engine::process(Chunk& chunk) {
     set_->put(Family::kControl, keys::number(row.number), row.value);
     anything_ = true;
   }
-  size_t fetched = 0;
+  size_t fetched = 0, first = 0;
   Status status;
   const auto advance = [&](TickId before) {
     for (bool more = true; more && status.ok() && !abandon_;) {
@@ -276,18 +278,15 @@ Status Engine::process(Chunk& chunk) {
     if (tick.begin >= fetched) {
       const size_t end = std::min(chunk.records.size(), std::max<size_t>(fetched + kPrefetch, tick.end));
       status = runner_->prefetch(std::span<Record* const>(chunk.records).subspan(tick.begin, end - tick.begin));
-      fetched = end;
+      fetched = end, first = tick.begin;
       if (!status.ok()) return status;
     }
-    for (uint32_t i = tick.begin; i < tick.end; ++i) {
-      constexpr std::pair<uint32_t, StateCache::Ahead> kSteps[] = {{7, StateCache::Ahead::kPlace},
-                                                                   {5, StateCache::Ahead::kSlot},
-                                                                   {3, StateCache::Ahead::kState},
-                                                                   {1, StateCache::Ahead::kInside}};
-      for (const auto& [n, step] : kSteps)
-        if (i + n < chunk.records.size()) runner_->fetch_ahead(*chunk.records[i + n], step);
-      if (i + 10 < chunk.records.size()) __builtin_prefetch(chunk.records[i + 10], 0);
-    }
+    // Of a tick of many the shards fetch ahead themselves.
+    if (tick.end - tick.begin <= kFewRecords)
+      for (uint32_t i = tick.begin; i < tick.end; ++i) {
+        runner_->fetch_ahead(i - first);
+        if (i + 10 < chunk.records.size()) __builtin_prefetch(chunk.records[i + 10], 0);
+      }
     advance(tick.id);
     if (!status.ok() || abandon_) return status;
     anything_ = true;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "pipeline/engine/commit.h"
-#include "pipeline/engine/fold.h"
+#include "pipeline/engine/fold_options.h"
 #include "pipeline/engine/ingest.h"
 #include "pipeline/engine/published.h"
 
@@ -39,10 +39,12 @@ struct EngineFigures {
   size_t queue_bytes = 0, dirty_bytes = 0;
   bool caught_up = false;
   CommitFigures commit;
-  TickRunner::Figures cache;
+  FoldFigures cache;
   std::vector<PartitionFigures> partitions;
   uint64_t outbox_pending = 0;
 };
+
+class TickRunner;
 
 // What a store holds, without an engine: for `dump` and tools beside nothing else. `operators` must outlive it.
 Status read_published(const Store& store, const OperatorSet& operators, std::shared_ptr<const Published>& out);

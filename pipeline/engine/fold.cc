@@ -81,16 +81,22 @@ Status TickRunner::failure() const {
 }
 
 Status TickRunner::prefetch(std::span<Record* const> records) {
-  size_t missing = 0;
+  likely_.clear(), likely_slots_.clear(), likely_of_.clear();
   for (const Record* record : records) {
+    likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
     if (record->reason != Reason::kNone) continue;
-    operators_.likely(*record, [&](OperatorId op, Key of) {
-      const StateKey key{op, of};
-      const uint32_t s = shard_of(key.key.hash, static_cast<uint32_t>(shards_.size()));
-      if (shards_[s]->cache().find(key) != nullptr) return;
-      wanted_[s].push_back(key);
-      ++missing;
-    });
+    operators_.likely(*record, [&](OperatorId op, Key of) { likely_.push_back({op, of}); });
+  }
+  likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
+  size_t missing = 0;
+  constexpr size_t kApart = 16;
+  for (size_t i = 0; i < likely_.size(); ++i) {
+    if (i + kApart < likely_.size()) shard(likely_[i + kApart].key.hash).cache().fetch_place(likely_[i + kApart]);
+    CacheSlot* const slot = shard(likely_[i].key.hash).cache().look(likely_[i]);
+    likely_slots_.push_back(slot);
+    if (slot != nullptr) continue;
+    wanted_[shard_of(likely_[i].key.hash, static_cast<uint32_t>(shards_.size()))].push_back(likely_[i]);
+    ++missing;
   }
   if (missing == 0) return {};
   std::vector<Status> statuses(shards_.size());
@@ -106,12 +112,23 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   }
   for (Status& status : statuses)
     if (!status.ok()) return std::move(status);
+  for (size_t i = 0; i < likely_.size(); ++i)
+    if (likely_slots_[i] == nullptr) likely_slots_[i] = shard(likely_[i].key.hash).cache().look(likely_[i]);
   return {};
 }
 
-void TickRunner::fetch_ahead(const Record& record, StateCache::Ahead step) const {
-  if (record.reason != Reason::kNone) return;
-  operators_.likely(record, [&](OperatorId op, Key key) { shard(key.hash).cache().fetch_ahead({op, key}, step); });
+void TickRunner::fetch_ahead(size_t i) const {
+  // In steps, since each names the next.
+  const auto each = [&](size_t n, auto&& fetch) {
+    if (n + 1 >= likely_of_.size()) return;
+    for (uint32_t k = likely_of_[n]; k < likely_of_[n + 1]; ++k) fetch(k);
+  };
+  each(i + 7, [&](uint32_t k) { StateCache::fetch_slot(likely_slots_[k]); });
+  each(i + 4, [&](uint32_t k) { StateCache::fetch_state(likely_slots_[k]); });
+  each(i + 2, [&](uint32_t k) {
+    StateCache::fetch_inside(likely_slots_[k]);
+    shard(likely_[k].key.hash).cache().fetch_place(likely_[k]);
+  });
 }
 
 int64_t TickRunner::next_due() const {
@@ -169,6 +186,18 @@ Status TickRunner::run(TickId tick, std::span<Record* const> records) {
   return finish();
 }
 
+// Whoever is woken was not heard of for long: their state is in no cache of the processor. As fetch_ahead(), by timers.
+void TickRunner::fetch_woken() {
+  if (const StateKey* key = timers_.ahead(8)) shard(key->key.hash).cache().fetch_place(*key);
+  ++woken_at_;
+  CacheSlot*& slot = woken_[(woken_at_ + 6) % woken_.size()];
+  const StateKey* key = timers_.ahead(6);
+  slot = key == nullptr ? nullptr : shard(key->key.hash).cache().look(*key);
+  StateCache::fetch_slot(slot);
+  StateCache::fetch_state(woken_[(woken_at_ + 4) % woken_.size()]);
+  StateCache::fetch_inside(woken_[(woken_at_ + 2) % woken_.size()]);
+}
+
 Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
   ++env_.number;
   env_.tick = tick;
@@ -183,13 +212,7 @@ Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
     if (slot != kNoTimer) {
       BELLWETHER_REQUIRE(slot == tick.slot, "a timer of slot %lld was passed over", static_cast<long long>(slot));
       timers_.take(slot, due_);
-      // Whoever is woken was not heard of for long: their state is in no cache of the processor.
-      constexpr std::pair<size_t, StateCache::Ahead> kSteps[] = {{7, StateCache::Ahead::kPlace},
-                                                                 {5, StateCache::Ahead::kSlot},
-                                                                 {3, StateCache::Ahead::kState},
-                                                                 {1, StateCache::Ahead::kInside}};
-      for (const auto& [n, step] : kSteps)
-        if (const StateKey* key = timers_.ahead(n)) shard(key->key.hash).cache().fetch_ahead(*key, step);
+      fetch_woken();
     }
   }
   const int64_t hour = floor_div(tick.slot, kHourSlots);

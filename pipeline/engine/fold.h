@@ -3,6 +3,7 @@
 // the time it takes.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,44 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/engine/fold_options.h"
 #include "pipeline/engine/index_overlay.h"
 #include "pipeline/engine/meta.h"
 #include "pipeline/engine/pool.h"
+#include "pipeline/engine/rows.h"
 #include "pipeline/engine/shard.h"
 #include "pipeline/engine/timers.h"
 
 namespace bellwether {
-
-struct FoldOptions {
-  uint32_t shards = 1, threads = 1;
-  size_t cache_bytes = size_t{64} << 20;
-  bool outbox = true;           // false: no out records are kept for sinks
-  size_t parallel_items = 256;  // rounds smaller than this are folded by the caller
-  size_t job_rows = 4096;       // rows of lists that jobs walk in a tick
-  size_t dead_rows = 100'000;   // dead letters kept for ListDeadLetters
-  int64_t dead_us = 7 * kDayUs;
-  size_t timer_rows = 1 << 18;  // timers read ahead
-};
-
-// Kinds of outbox rows are those of OutKind, and this one.
-constexpr uint8_t kOutDeadLetter = 5;
-
-// A dead letter as it stands in `views` and in the outbox.
-struct DeadLetterRow {
-  PartitionId from;
-  int64_t offset = 0;
-  Reason reason = Reason::kNone;
-  int64_t slot = 0;
-  uint32_t sub = 0;
-  std::string_view detail, raw;  // raw is cut at 64 KiB
-  uint64_t raw_bytes = 0;
-};
-std::string encode(const DeadLetterRow& row);
-bool decode(std::string_view bytes, DeadLetterRow& out);  // its views point into `bytes`
-// An outbox row: kind, id (of dead letters the tick only: their id is topic, partition and offset), the record's own
-// bytes.
-std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload);
-bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::string_view& payload);
 
 class TickRunner final : public StateReader {
  public:
@@ -63,8 +35,8 @@ class TickRunner final : public StateReader {
 
   // Reads what the facts of these records will need, if it is not in memory.
   Status prefetch(std::span<Record* const> records);
-  // The same for the processor's caches, of records some way ahead: `step` as for StateCache::fetch_ahead.
-  void fetch_ahead(const Record& record, StateCache::Ahead step) const;
+  // The same for the processor's caches, record by record, some way ahead of its fold: `i` of those last prefetched.
+  void fetch_ahead(size_t i) const;
   // Runs the ticks before `before` that have no records: timers, leftovers, jobs, new days. Gives true while there may
   // be more, so that the caller can commit between them.
   Status advance(TickId before, bool& more);
@@ -81,11 +53,7 @@ class TickRunner final : public StateReader {
   size_t dirty_bytes() const;
   void collect_accounts();  // into progress; aborts where law 5 does not hold
 
-  struct Figures {
-    size_t cache_bytes = 0, states = 0;
-    uint64_t cache_hits = 0, cache_misses = 0;
-  };
-  Figures figures() const;
+  FoldFigures figures() const;
   uint16_t version() const { return env_.version; }  // of the community's rules at the last tick
   void add_partition(const PartitionId& id) { partition_ids_.push_back(id); }
 
@@ -97,6 +65,7 @@ class TickRunner final : public StateReader {
  private:
   Shard& shard(uint64_t hash) const { return *shards_[shard_of(hash, static_cast<uint32_t>(shards_.size()))]; }
   uint16_t version_at(int64_t slot) const;
+  void fetch_woken();
   Status begin(TickId tick, std::span<Record* const> records);
   Status rounds();
   void leave_over();
@@ -131,6 +100,12 @@ class TickRunner final : public StateReader {
   std::vector<StateKey> due_;
   std::vector<IndexKey> rows_;
   std::vector<std::vector<StateKey>> wanted_;  // by shard
+  // Of the records last prefetched: the states they will likely need, and where those of each record begin.
+  std::vector<StateKey> likely_;
+  std::vector<CacheSlot*> likely_slots_;
+  std::vector<uint32_t> likely_of_;
+  std::array<CacheSlot*, 8> woken_{};  // of timers to come, in a ring
+  size_t woken_at_ = 0;
 };
 
 }  // namespace bellwether

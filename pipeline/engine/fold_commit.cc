@@ -184,8 +184,8 @@ void TickRunner::evict() {
   for (auto& shard : shards_) shard->cache().evict(committed_);
 }
 
-TickRunner::Figures TickRunner::figures() const {
-  Figures out;
+FoldFigures TickRunner::figures() const {
+  FoldFigures out;
   for (const auto& shard : shards_) {
     out.cache_bytes += shard->cache().bytes(), out.states += shard->cache().states();
     out.cache_hits += shard->cache().hits(), out.cache_misses += shard->cache().misses();

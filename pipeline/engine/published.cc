@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pipeline/engine/cache.h"
+
 namespace bellwether {
 namespace {
 

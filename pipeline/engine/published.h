@@ -9,7 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/engine/fold.h"
+#include "pipeline/engine/config_version.h"
+#include "pipeline/engine/meta.h"
+#include "pipeline/engine/operator_set.h"
+#include "pipeline/engine/rows.h"
+#include "pipeline/engine/store.h"
 
 namespace bellwether {
 

@@ -59,7 +59,10 @@ void Shard::sort_inbox() {
 
 void Shard::find_states() {
   missing_.clear();
-  for (Group& group : groups_) {
+  constexpr size_t kApart = 8;
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    Group& group = groups_[i];
+    if (i + kApart < groups_.size()) cache_.fetch_place(groups_[i + kApart].key);
     group.slot = cache_.find(group.key);
     if (group.slot == nullptr) missing_.push_back(group.key);
   }
@@ -76,7 +79,11 @@ void Shard::fold_round() {
   sort_inbox();
   find_states();
   if (!status_.ok()) return;
-  for (const Group& group : groups_) fold(group);
+  for (size_t i = 0; i < groups_.size(); ++i) {
+    if (i + 4 < groups_.size()) StateCache::fetch_state(groups_[i + 4].slot);
+    if (i + 2 < groups_.size()) StateCache::fetch_inside(groups_[i + 2].slot);
+    fold(groups_[i]);
+  }
   inbox_.clear();
 }
 

@@ -15,17 +15,11 @@
 #include "pipeline/decode/arena.h"
 #include "pipeline/engine/account.h"
 #include "pipeline/engine/cache.h"
+#include "pipeline/engine/config_version.h"
 #include "pipeline/engine/counters.h"
 #include "pipeline/engine/record.h"
 
 namespace bellwether {
-
-struct ConfigVersion {
-  uint16_t number = 0;
-  int64_t from_slot = INT64_MIN;  // in force from this tick on, until a later version is
-  uint64_t hash = 0;
-  CommunityConfig config;
-};
 
 // What stands still during a tick.
 struct TickEnv {

@@ -12,6 +12,11 @@ namespace {
 constexpr int64_t kHourSlots = kHourUs / kSlotUs;
 int64_t hour_of(int64_t slot) { return floor_div(slot, kHourSlots); }
 
+// Timers known in order, if there are so many within these hours.
+constexpr size_t kLookAhead = 16;
+constexpr int64_t kOpenHours = 24;
+// Hours that stand in an array; those behind, which are few, in a tree.
+constexpr int64_t kHoursMax = 1 << 14;
 // A load walks all that is not committed, so it reaches far where timers are few.
 constexpr int64_t kLeastAhead = 16 * kDayUs / kSlotUs, kMostAhead = 512 * kDayUs / kSlotUs;
 
@@ -21,15 +26,47 @@ Timers::Timers(const Store& store, size_t load_rows) : store_(store), load_rows_
 
 void Timers::put(const TimerKey& key) {
   if (!erased_.empty() && erased_.erase(key) != 0) return;  // it still stands where it stood
-  if (key.slot >= open_end_) {
-    later_[hour_of(key.slot)].push_back(key);
-  } else {
+  if (key.slot < open_end_) {
     fresh_.push_back(key);
     std::push_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+    return;
   }
+  const int64_t hour = hour_of(key.slot);
+  if (hours_.empty()) first_hour_ = open_end_ == INT64_MIN ? hour : std::max(hour_of(open_end_), hour - kHoursMax / 2);
+  ++later_;
+  if (hour < first_hour_ || hour - first_hour_ >= kHoursMax) {
+    far_[hour].push_back(key);
+    return;
+  }
+  const auto i = static_cast<size_t>(hour - first_hour_);
+  if (i >= hours_.size()) hours_.resize(i + 1);
+  hours_[i].push_back(key);
 }
 
 void Timers::erase(const TimerKey& key) { erased_.insert(key); }
+
+// Opens the next hour that has timers, if it is not after `last`.
+bool Timers::open_hour(int64_t last) {
+  if (later_ == 0) return false;
+  while (!hours_.empty() && hours_.front().empty()) hours_.pop_front(), ++first_hour_;
+  int64_t hour = hours_.empty() ? INT64_MAX : first_hour_;
+  if (!far_.empty()) hour = std::min(hour, far_.begin()->first);
+  if (hour > last) return false;
+  if (at_ > open_.size() / 2) open_.erase(open_.begin(), open_.begin() + static_cast<ptrdiff_t>(at_)), at_ = 0;
+  const size_t before = open_.size();
+  if (!hours_.empty() && hour == first_hour_) {
+    open_.insert(open_.end(), hours_.front().begin(), hours_.front().end());
+    hours_.pop_front(), ++first_hour_;
+  }
+  if (!far_.empty() && hour == far_.begin()->first) {
+    open_.insert(open_.end(), far_.begin()->second.begin(), far_.begin()->second.end());
+    far_.erase(far_.begin());
+  }
+  later_ -= open_.size() - before;
+  std::sort(open_.begin() + static_cast<ptrdiff_t>(before), open_.end());
+  open_end_ = (hour + 1) * kHourSlots;
+  return true;
+}
 
 // Afterwards the earliest of all is the first of open_ or of fresh_, unless there is none.
 void Timers::settle_head() {
@@ -39,12 +76,11 @@ void Timers::settle_head() {
       std::pop_heap(fresh_.begin(), fresh_.end(), std::greater<>());
       fresh_.pop_back();
     }
-    if (at_ < open_.size() || !fresh_.empty() || later_.empty()) return;
-    const auto hour = later_.begin();
-    open_ = std::move(hour->second), at_ = 0;
-    open_end_ = (hour->first + 1) * kHourSlots;
-    later_.erase(hour);
-    std::sort(open_.begin(), open_.end());
+    // Not far past what happens now: what is put into hours that are open costs more.
+    const bool none = at_ >= open_.size() && fresh_.empty();
+    if (!none && open_.size() - at_ >= kLookAhead) return;
+    const int64_t last = taken_hour_ == INT64_MIN ? INT64_MIN : taken_hour_ + kOpenHours;
+    if (!open_hour(none ? INT64_MAX : last)) return;
   }
 }
 
@@ -78,6 +114,7 @@ Status Timers::next(int64_t limit, int64_t& slot) {
 }
 
 void Timers::take(int64_t slot, std::vector<StateKey>& out) {
+  taken_hour_ = hour_of(slot);
   const size_t before = out.size();
   const auto taken = [&](const TimerKey& key) {
     if (!erased_.empty() && erased_.erase(key) != 0) return;

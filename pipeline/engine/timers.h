@@ -1,15 +1,16 @@
 // Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, and the changes not yet
 // committed.
 //
-// Those in memory are a calendar: by hours of event time, unordered but for the hour that is open. So a timer that is
-// set for some day costs the end of a list, not a place in a tree that no cache holds, and who is woken next is known
-// in time to fetch their state.
+// Those in memory are a calendar: by hours of event time, unordered but for the hours that are open, which are as many
+// as give some timers to look ahead at. So a timer that is set for some day costs the end of a list, not a place in a
+// tree that no cache holds, and who is woken next is known in time to fetch their state.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <utility>
 #include <vector>
@@ -51,16 +52,21 @@ class Timers {
   void put(const TimerKey& key);
   void erase(const TimerKey& key);
   void settle_head();
+  bool open_hour(int64_t last);
 
   const Store& store_;
   const size_t load_rows_;
   int64_t ahead_;                 // slots that the next load reaches ahead
   int64_t horizon_ = INT64_MIN;   // memory holds everything below
   int64_t open_end_ = INT64_MIN;  // open_ and fresh_ hold everything below
-  std::vector<TimerKey> open_;    // of the hour that is open, in order, from at_ on
+  std::vector<TimerKey> open_;    // of the hours that are open, in order, from at_ on
   size_t at_ = 0;
-  std::vector<TimerKey> fresh_;                           // put since it opened: a heap, the earliest first
-  std::map<int64_t, std::vector<TimerKey>> later_;        // by hour
+  int64_t taken_hour_ = INT64_MIN;                        // of the last slot taken
+  std::vector<TimerKey> fresh_;                           // put since their hour opened: a heap, the earliest first
+  int64_t first_hour_ = 0;                                // of hours_
+  std::deque<std::vector<TimerKey>> hours_;               // hour by hour, none of them open
+  std::map<int64_t, std::vector<TimerKey>> far_;          // by hour, those that were too far off for hours_
+  size_t later_ = 0;                                      // timers in both
   absl::flat_hash_set<TimerKey, TimerKey::Hash> erased_;  // still standing in one of these
   TimerChanges flying_, changes_;
 };

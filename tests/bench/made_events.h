@@ -14,7 +14,6 @@
 namespace bellwether::bench {
 
 constexpr int64_t kFirstUs = 1'767'225'600'000'000;  // 2026-01-01T00:00:00Z
-constexpr int64_t kSpanUs = 30LL * 86400 * 1'000'000;
 
 // Ranks 0..n-1, rank r with weight (r + 1)^-s: a table of thresholds and second choices (Walker's alias method), so
 // that a draw costs the same whatever n is.

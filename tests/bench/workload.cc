@@ -1,5 +1,6 @@
-// Makes a workload of 30 days, up to a second out of order, the same bytes for the same options:
-//   workload likes|mixed [--events 1000000] [--users 100000] [--seed 1] [--zipf-likers 0.8] [--zipf-authors 1.0]
+// Makes a workload, up to a second out of order, the same bytes for the same options:
+//   workload likes|mixed [--events 1000000] [--users 100000] [--seed 1] [--minutes 43200] [--zipf-likers 0.8]
+//            [--zipf-authors 1.0]
 //            [--records FILE] [--jsonl FILE] [--broker HOST:PORT --topic NAME [--partitions 4]]
 // likes: the peers' job (a hundredth of the records repeat an earlier one of the last 7.2 h), keyed by author. mixed:
 // all kinds of events, keyed by user. --records writes what the topic gets, --jsonl the same events for `bellwether
@@ -21,7 +22,7 @@ using namespace bellwether::bench;
 struct Options {
   std::string what, records, jsonl, broker, topic;
   uint64_t events = 1'000'000, seed = 1;
-  uint32_t users = 100'000;
+  uint32_t users = 100'000, minutes = 30 * 24 * 60;  // of event time
   int partitions = 4;
   double zipf_likers = 0.8, zipf_authors = 1.0;
 };
@@ -61,9 +62,10 @@ int make(const Options& options) {
   const double begin = wall_seconds();
   for (uint64_t i = 0; i < options.events; ++i) {
     v1::Event& e = recent[i % recent.size()];
-    const int64_t time_us = kFirstUs +
-                            static_cast<int64_t>(static_cast<unsigned __int128>(kSpanUs) * i / options.events) -
-                            static_cast<int64_t>(random.below(1'000'001));
+    const int64_t time_us =
+        kFirstUs +
+        static_cast<int64_t>(static_cast<unsigned __int128>(options.minutes) * 60'000'000 * i / options.events) -
+        static_cast<int64_t>(random.below(1'000'001));
     if (likes && i > 0 && random.below(100) == 0) {
       const uint64_t back = 1 + random.below(std::min(i, reach));
       if (back % kReach != 0) e = recent[(i - back) % kReach];
@@ -110,6 +112,7 @@ int main(int argc, char** argv) {
   app.add_option("--events", options.events);
   app.add_option("--users", options.users)->check(CLI::Range(2, 100'000'000));
   app.add_option("--seed", options.seed);
+  app.add_option("--minutes", options.minutes)->check(CLI::Range(1, 100'000'000));
   app.add_option("--zipf-likers", options.zipf_likers)->check(CLI::Range(0.0, 3.0));
   app.add_option("--zipf-authors", options.zipf_authors)->check(CLI::Range(0.0, 3.0));
   app.add_option("--records", options.records);

@@ -20,7 +20,8 @@ Config small_community() {
   CommunityConfig& c = config.community;
   c.rings.enabled = c.bursts.enabled = c.ranking.enabled = false;
   c.tiers[2] = {.min_score_micros = 5'000'000, .gates = {.days_active = 3}};
-  c.tiers[3] = {.min_score_micros = 25'000'000, .gates = {.days_active = 5, .distinct_likers = 4}};
+  c.memberships = {"n0", "n2"};
+  c.tiers[3] = {.min_score_micros = 25'000'000, .gates = {.days_active = 5, .distinct_likers = 4, .memberships = 1}};
   c.tiers[4] = {.min_score_micros = 60'000'000, .gates = {.certificates = 1, .points_micros = {10'000'000, 2'000'000}}};
   c.rules[static_cast<size_t>(RuleId::kLikeReceived)].cap_micros = 2'500'000;  // caps of likes that come and go
   return config;
@@ -59,7 +60,8 @@ std::string show(const Numbers& n) {
   for (int64_t c : n.capability) text += std::to_string(c) + " ";
   for (int64_t p : n.profile) text += "/ " + std::to_string(p);
   return text + "; days " + std::to_string(n.days_active) + " likers " + std::to_string(n.likers) + " certificates " +
-         std::to_string(n.certificates) + " exams " + std::to_string(n.exams);
+         std::to_string(n.certificates) + " exams " + std::to_string(n.exams) + " memberships " +
+         std::to_string(n.memberships);
 }
 std::string show(const std::vector<Step>& steps) {
   std::string text;
@@ -128,7 +130,7 @@ std::string differences(const Case& c) {
     const Standing standing = standing_of(s, c.config.community, rules, now);
     const ScoreView view = scores_of(s, c.config.community, rules, now);
     const Numbers numbers{view.capability_micros, view.profile_micros, standing.days_active, s.likers,
-                          standing.certificates,  standing.exams};
+                          standing.certificates,  standing.exams,      standing.memberships};
     differ(out, name, "all", show(numbers), show(user.numbers));
     differ(out, name, "tier", std::string(tier_name(s.machine.tier)), std::string(tier_name(user.tier)));
     differ(out, name, "since", s.machine.since_us, user.since_us);

@@ -91,6 +91,8 @@ class Asked {
       if (!log_.holds(*g, heard(at), at.slot * kSlotUs)) continue;
       n.certificates += g->action == AccountAction::kCertified;
       n.exams += g->action == AccountAction::kExamPassed;
+      for (const std::string& paid : world_.community.memberships)
+        n.memberships += g->action == AccountAction::kRole && g->name == paid;
     }
     return n;
   }
@@ -233,7 +235,7 @@ bool has(Tier tier, const Numbers& n, const CommunityConfig& community, int64_t 
   };
   ask(asked.min_score_micros, n.profile[0]);
   ask(gates.days_active, n.days_active), ask(gates.distinct_likers, n.likers);
-  ask(gates.certificates, n.certificates), ask(gates.exams, n.exams);
+  ask(gates.certificates, n.certificates), ask(gates.exams, n.exams), ask(gates.memberships, n.memberships);
   for (size_t c = 0; c < 4; ++c) ask(gates.points_micros[c], n.capability[c]);
   return met;
 }

@@ -25,7 +25,7 @@ enum class Fate : uint8_t { kDead, kDuplicate, kLate, kApplied };
 struct Numbers {
   std::array<int64_t, 4> capability{};
   std::vector<int64_t> profile;
-  int64_t days_active = 0, likers = 0, certificates = 0, exams = 0;
+  int64_t days_active = 0, likers = 0, certificates = 0, exams = 0, memberships = 0;
   friend bool operator==(const Numbers&, const Numbers&) = default;
 };
 

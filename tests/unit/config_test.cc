@@ -140,7 +140,7 @@ TEST(Precedence, SetBeatsEnvironmentBeatsFileBeatsDefault) {
   EXPECT_EQ(config.engine.shards, 8U);
   EXPECT_EQ(config.engine.threads, 5U);
   EXPECT_EQ(config.engine.commit_mb, 7U);
-  EXPECT_EQ(config.engine.cache_mb, 512U);
+  EXPECT_EQ(config.engine.cache_mb, 1024U);
 }
 
 TEST(Precedence, NothingGivenIsTheDefault) {
@@ -502,6 +502,9 @@ TEST(Canonical, RoundTrips) {
   community.rules[2].cap_micros = 1'000'000'000'000;
   community.tiers[4].gates.points_micros = {1, 2, 3, 4};
   community.rings.enabled = false;
+  community.memberships = {"a, \"b\"", "ü"};
+  check();
+  community.memberships.clear();
   check();
 }
 
@@ -515,6 +518,7 @@ TEST(Canonical, EveryCommunityKeyChangesTheHash) {
     if (auto* const* points = std::get_if<int64_t*>(&slot)) ++**points;
     if (auto* const* on = std::get_if<bool*>(&slot)) **on = !**on;
     if (auto* const* text = std::get_if<std::string*>(&slot)) **text += "x";
+    if (auto* const* list = std::get_if<std::vector<std::string>*>(&slot)) (*list)->push_back("x");
     EXPECT_NE(content_hash(config.community), before) << key.name;
   }
 }

@@ -1,0 +1,27 @@
+// How ticks are folded, and how it goes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "operators/limits.h"
+
+namespace bellwether {
+
+struct FoldOptions {
+  uint32_t shards = 1, threads = 1;
+  size_t cache_bytes = size_t{64} << 20;
+  bool outbox = true;           // false: no out records are kept for sinks
+  size_t parallel_items = 256;  // rounds smaller than this are folded by the caller
+  size_t job_rows = 4096;       // rows of lists that jobs walk in a tick
+  size_t dead_rows = 100'000;   // dead letters kept for ListDeadLetters
+  int64_t dead_us = 7 * kDayUs;
+  size_t timer_rows = 1 << 18;  // timers read ahead
+};
+
+struct FoldFigures {
+  size_t cache_bytes = 0, states = 0;
+  uint64_t cache_hits = 0, cache_misses = 0;
+};
+
+}  // namespace bellwether

@@ -1,0 +1,34 @@
+// What stands in rows that leave the pipeline: dead letters, and what waits for sinks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "pipeline/decode/reason.h"
+#include "pipeline/engine/keys.h"
+#include "pipeline/sources/source.h"
+
+namespace bellwether {
+
+// Kinds of outbox rows are those of OutKind, and this one.
+constexpr uint8_t kOutDeadLetter = 5;
+
+// A dead letter as it stands in `views` and in the outbox.
+struct DeadLetterRow {
+  PartitionId from;
+  int64_t offset = 0;
+  Reason reason = Reason::kNone;
+  int64_t slot = 0;
+  uint32_t sub = 0;
+  std::string_view detail, raw;  // raw is cut at 64 KiB
+  uint64_t raw_bytes = 0;
+};
+std::string encode(const DeadLetterRow& row);
+bool decode(std::string_view bytes, DeadLetterRow& out);  // its views point into `bytes`
+// An outbox row: kind, id (of dead letters the tick only: their id is topic, partition and offset), the record's own
+// bytes.
+std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload);
+bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::string_view& payload);
+
+}  // namespace bellwether
