@@ -63,15 +63,16 @@ void Shard::find_states() {
   for (size_t i = 0; i < groups_.size(); ++i) {
     Group& group = groups_[i];
     if (i + kApart < groups_.size()) cache_.fetch_place(groups_[i + kApart].key);
-    group.slot = cache_.find(group.key);
+    group.slot = cache_.look(group.key);
     if (group.slot == nullptr) missing_.push_back(group.key);
+    StateCache::fetch_slot(group.slot);  // read when it is folded
   }
   cache_.count(groups_.size() - missing_.size(), missing_.size());
   if (missing_.empty()) return;
   if (Status status = cache_.load(missing_); !status.ok()) status_ = std::move(status);
   if (!status_.ok()) return;
   for (Group& group : groups_)
-    if (group.slot == nullptr) group.slot = cache_.find(group.key);
+    if (group.slot == nullptr) group.slot = cache_.look(group.key);
 }
 
 void Shard::fold_round() {
@@ -90,6 +91,7 @@ void Shard::fold_round() {
 void Shard::fold(const Group& group) {
   const Operator& op = env_.operators->get(group.key.op);
   slot_ = group.slot;
+  slot_->used = true;
   folding_ = std::span<const Item>(items_).subspan(group.begin, group.end - group.begin);
   answered_ = sends_ = 0;
   if (folding_[0].kind == Item::Kind::kTimer && slot_->timer <= env_.tick.slot) slot_->timer = kNoTimer;
