@@ -96,8 +96,17 @@ class LikeEvents {
 // 60 % likes of every kind, 25 % posts, 5 % referrals, 5 % beta tests, 5 % of the rest.
 class MixedEvents {
  public:
-  explicit MixedEvents(uint32_t users, std::string prefix = "")
-      : users_(users), prefix_(std::move(prefix)), active_(users, 0.8), known_(users, 1.0) {}
+  struct Shape {
+    double active = 0.8, known = 1.0;  // Zipf exponents: who acts, who is followed
+    uint32_t famous_permille = 0;      // of new posts, and so of the likes, are by one author
+  };
+  explicit MixedEvents(uint32_t users, std::string prefix = "") : MixedEvents(users, std::move(prefix), Shape()) {}
+  MixedEvents(uint32_t users, std::string prefix, Shape shape)
+      : users_(users),
+        prefix_(std::move(prefix)),
+        famous_permille_(shape.famous_permille),
+        active_(users, shape.active),
+        known_(users, shape.known) {}
 
   void next(Random& random, uint64_t number, int64_t time_us, v1::Event& e) {
     e.Clear();
@@ -156,6 +165,7 @@ class MixedEvents {
                                                                : v1::POST_ACTION_FEATURED);
       return;
     }
+    if (famous_permille_ > 0 && random.below(1000) < famous_permille_) user = 0, e.set_user(name(user));
     static constexpr v1::PostKind kKinds[] = {v1::POST_KIND_QUESTION, v1::POST_KIND_ANSWER,  v1::POST_KIND_ANSWER,
                                               v1::POST_KIND_COMMENT,  v1::POST_KIND_COMMENT, v1::POST_KIND_COMMENT,
                                               v1::POST_KIND_IDEA,     v1::POST_KIND_ARTICLE};
@@ -226,6 +236,7 @@ class MixedEvents {
   };
   const uint64_t users_;
   const std::string prefix_;
+  const uint32_t famous_permille_;
   const Zipf active_, known_;
   std::vector<Made> posts_;
   std::vector<Going> referrals_, bugs_;

@@ -1,6 +1,6 @@
 // Makes a workload, up to a second out of order, the same bytes for the same options:
 //   workload likes|mixed [--events 1000000] [--users 100000] [--seed 1] [--minutes 43200] [--zipf-likers 0.8]
-//            [--zipf-authors 1.0]
+//            [--zipf-authors 1.0] [--famous-permille 0]
 //            [--records FILE] [--jsonl FILE] [--broker HOST:PORT --topic NAME [--partitions 4]]
 // likes: the peers' job (a hundredth of the records repeat an earlier one of the last 7.2 h), keyed by author. mixed:
 // all kinds of events, keyed by user. --records writes what the topic gets, --jsonl the same events for `bellwether
@@ -23,6 +23,7 @@ struct Options {
   std::string what, records, jsonl, broker, topic;
   uint64_t events = 1'000'000, seed = 1;
   uint32_t users = 100'000, minutes = 30 * 24 * 60;  // of event time
+  uint32_t famous_permille = 0;                      // of mixed: posts by one author
   int partitions = 4;
   double zipf_likers = 0.8, zipf_authors = 1.0;
 };
@@ -54,7 +55,8 @@ int make(const Options& options) {
 
   Random random(options.seed);
   LikeEvents like_events(likes ? options.users : 2, options.zipf_likers, options.zipf_authors);
-  MixedEvents mixed_events(likes ? 2 : options.users);
+  MixedEvents mixed_events(likes ? 2 : options.users, "",
+                           {options.zipf_likers, options.zipf_authors, options.famous_permille});
   const uint64_t reach = std::max<uint64_t>(1, std::min<uint64_t>(kReach, options.events / 100));
   std::vector<v1::Event> recent(likes ? kReach : 1);
   uint64_t repeats = 0, bytes = 0;
@@ -115,6 +117,7 @@ int main(int argc, char** argv) {
   app.add_option("--minutes", options.minutes)->check(CLI::Range(1, 100'000'000));
   app.add_option("--zipf-likers", options.zipf_likers)->check(CLI::Range(0.0, 3.0));
   app.add_option("--zipf-authors", options.zipf_authors)->check(CLI::Range(0.0, 3.0));
+  app.add_option("--famous-permille", options.famous_permille)->check(CLI::Range(0, 1000));
   app.add_option("--records", options.records);
   app.add_option("--jsonl", options.jsonl);
   app.add_option("--broker", options.broker);

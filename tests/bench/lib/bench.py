@@ -103,10 +103,10 @@ class Bench:
         }
 
     def replay(self, path, *sets):
-        """The whole pipeline from a file. Wall and processor time are the whole process's."""
+        """The whole pipeline from a file, or several. Wall and processor time are the whole process's."""
         data = self.work / "replayed"
         shutil.rmtree(data, ignore_errors=True)
-        command = [self.program, "replay", path, "--data", data]
+        command = [self.program, "replay", *(path if isinstance(path, list) else [path]), "--data", data]
         for one in sets:
             command += ["--set", one]
         child, text = run(command, self.log("replay"))

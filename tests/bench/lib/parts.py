@@ -9,6 +9,7 @@ import time
 
 from lib.bench import ROOT
 from lib.measure import Skip, busy_s, folder_bytes, free_port, run_json
+from lib.scale import scale
 
 LIKES = ROOT / "tests/bench/likes.yaml"
 OFF = {
@@ -311,5 +312,5 @@ def queries(bench):
 
 
 PARTS = {
-    part.__name__: part for part in (decode, drain, replay, peers_job, mixed, switches, freshness, queries)
+    part.__name__: part for part in (decode, drain, replay, peers_job, mixed, switches, freshness, queries, scale)
 }
