@@ -340,7 +340,8 @@ class People final : public OperatorOf<PeopleState> {
       const auto pairs = PairMessage::decode(item.payload.substr(1));
       if (!pairs) return;
       RingCounts counts;
-      const auto report = s.co_likers.on_pairs(key.hash, *pairs, ring_figures(pairs->time_s, context), &counts);
+      const auto figures = [&] { return ring_figures(pairs->time_s, context); };
+      const auto report = s.co_likers.on_pairs(key.hash, *pairs, figures, &counts);
       count_rings(counts, context);
       if (report) {
         std::string payload(1, static_cast<char>(MessageKind::kPairReport));

@@ -28,6 +28,13 @@ uint64_t mix_pair(uint64_t a, uint64_t b) {
   return x * 0xD6E8FEB86659FD93u;
 }
 
+// a * b / c in 128 bits, which are rarely needed.
+uint64_t scaled(uint64_t a, uint64_t b, uint64_t c) {
+  uint64_t product = 0;
+  if (!__builtin_mul_overflow(a, b, &product)) return product / c;
+  return static_cast<uint64_t>(static_cast<uint128>(a) * b / c);
+}
+
 // `before` becomes what `now` was; both empty if more than an epoch has passed.
 template <class T>
 void turn_pair(T& now, T& before, uint32_t epochs) {
@@ -51,12 +58,6 @@ RingCounts RingFigures::over(uint32_t of_epoch) const {
 
 // --- A post ---
 
-void TargetLikers::expire(uint32_t now_s) {
-  const auto gone = [&](const Held& h) { return static_cast<uint64_t>(h.time_s) + Limits::kWindowS < now_s; };
-  std::erase_if(recent_, gone);
-  std::erase_if(lowest_, gone);
-}
-
 std::optional<PairMessage> TargetLikers::on_like(uint64_t post, uint64_t author, const LikerSeen& seen,
                                                  RingCounts* counts) {
   if (likes_ == 0) {
@@ -65,8 +66,11 @@ std::optional<PairMessage> TargetLikers::on_like(uint64_t post, uint64_t author,
   }
   if (likes_ != UINT32_MAX) ++likes_;
   first_s_ = std::min(first_s_, seen.time_s);
-  expire(seen.time_s);
-  on_undo(seen.user);
+  const auto leaves = [&](const Held& h) {
+    return static_cast<uint64_t>(h.time_s) + Limits::kWindowS < seen.time_s || h.user == seen.user;
+  };
+  std::erase_if(recent_, leaves);
+  std::erase_if(lowest_, leaves);
 
   std::optional<PairMessage> message;
   const uint32_t held = static_cast<uint32_t>(recent_.size() + lowest_.size());
@@ -153,14 +157,51 @@ LikerSeen CoLikers::on_like(uint64_t user, int64_t time_us, RingCounts* counts) 
   return {user, time_s, degree()};
 }
 
-std::optional<EdgeReport> CoLikers::on_pairs(uint64_t user, const PairMessage& message, const RingFigures& figures,
-                                             RingCounts* counts) {
+// How weak each partner is as of one message, to find who leaves for a new one: a number each, compared as a whole, so
+// that the search is a scan. The weakest has the fewest points, then the oldest co-like, then the lowest hash.
+class CoLikers::Weakness {
+ public:
+  explicit Weakness(uint32_t now_s) : now_s_(now_s) {}
+  bool empty() const { return count_ == 0; }
+  void fill(const std::vector<Partner>& partners) {
+    for (const Partner& p : partners) rank_[count_++] = rank(p);
+  }
+  size_t weakest() const {
+    size_t at = 0;
+    for (size_t i = 1; i < count_; ++i) at = rank_[i] < rank_[at] ? i : at;
+    return at;
+  }
+  void set(size_t at, const Partner& p) { rank_[at] = rank(p); }
+  // As the partners move when one leaves and another comes in at `to`.
+  void move(size_t from, size_t to) {
+    if (from < to) std::move(rank_.data() + from + 1, rank_.data() + to + 1, rank_.data() + from);
+    if (from > to) std::move_backward(rank_.data() + to, rank_.data() + from, rank_.data() + from + 1);
+  }
+
+ private:
+  uint64_t rank(const Partner& p) const {
+    const int32_t age = now_s_ > p.mine_s ? static_cast<int32_t>((now_s_ - p.mine_s) / kStrengthAgeS) : 0;
+    int32_t points = 0;
+    for (uint32_t s = 0; s < Limits::kScales; ++s) points += p.now[s] + p.before[s];
+    const int32_t strength = ((points - age) << 8) + p.now[Limits::kScales - 1];
+    return static_cast<uint64_t>(strength + (1 << 30)) << 32 | p.mine_s;
+  }
+  const uint32_t now_s_;
+  size_t count_ = 0;
+  std::array<uint64_t, Limits::kPartners> rank_;
+};
+
+std::optional<EdgeReport> CoLikers::on_pairs(uint64_t user, const PairMessage& message,
+                                             absl::FunctionRef<RingFigures()> figures, RingCounts* counts) {
   constexpr uint32_t kLast = Limits::kScales - 1;
   turn(message.time_s);
   if (exposure_[0] < UINT32_MAX / 4) exposure_[0] += message.held;
   const uint64_t exposure = uint64_t{exposure_[0]} + exposure_[1];
-  const RingCounts all = figures.over(epoch_);
+  std::optional<RingCounts> sums;
   std::optional<EdgeReport> report;
+  Weakness weakness(message.time_s);
+  size_t at = 0;
+  uint64_t last_user = 0;
 
   for (uint32_t i = 0; i < message.named; ++i) {
     const PairMessage::Liker& other = message.likers[i];
@@ -168,57 +209,53 @@ std::optional<EdgeReport> CoLikers::on_pairs(uint64_t user, const PairMessage& m
     const uint32_t apart = gap(message.time_s, other.time_s);
     for (uint32_t s = 0; s < Limits::kScales; ++s) counts->pairs[s] += apart <= Limits::kScaleS[s];
 
-    auto at = std::lower_bound(partners_.begin(), partners_.end(), other.user,
-                               [](const Partner& p, uint64_t u) { return p.user < u; });
-    const bool known = at != partners_.end() && at->user == other.user;
+    // Both lists ascend: the search goes on where the last one ended.
+    if (other.user < last_user) at = 0;
+    last_user = other.user;
+    while (at < partners_.size() && partners_[at].user < other.user) ++at;
+    const bool known = at < partners_.size() && partners_[at].user == other.user;
     if (!known) {
       Partner fresh;
       fresh.user = other.user;
       if (partners_.size() < Limits::kPartners) {
-        at = partners_.insert(at, fresh);
+        partners_.insert(partners_.begin() + static_cast<ptrdiff_t>(at), fresh);
       } else {
-        const auto strength = [&](const Partner& p) {
-          const int64_t age = message.time_s > p.mine_s ? (message.time_s - p.mine_s) / kStrengthAgeS : 0;
-          int64_t points = 0;
-          for (uint32_t s = 0; s < Limits::kScales; ++s) points += p.now[s] + p.before[s];
-          return (points << 8) - (age << 8) + p.now[kLast];
-        };
-        const auto weakest =
-            std::min_element(partners_.begin(), partners_.end(), [&](const Partner& a, const Partner& b) {
-              const int64_t x = strength(a), y = strength(b);
-              if (x != y) return x < y;
-              return a.mine_s != b.mine_s ? a.mine_s < b.mine_s : a.user < b.user;
-            });
+        if (weakness.empty()) weakness.fill(partners_);
+        const size_t weakest = weakness.weakest();
         // Close the gap of the one who leaves, up to the place of the one who comes.
+        Partner* const p = partners_.data();
         if (weakest < at) {
-          std::move(weakest + 1, at, weakest);
+          std::move(p + weakest + 1, p + at, p + weakest);
           --at;
         } else {
-          std::move_backward(at, weakest, weakest + 1);
+          std::move_backward(p + at, p + weakest, p + weakest + 1);
         }
-        *at = fresh;
+        p[at] = fresh;
+        weakness.move(weakest, at);
       }
     }
-    Partner& p = *at;
+    Partner& p = partners_[at];
     p.degree = static_cast<uint16_t>(std::min<uint32_t>(other.degree, UINT16_MAX));
     const bool same_episode =
         known && gap(p.mine_s, message.time_s) < Limits::kEpisodeS && gap(p.theirs_s, other.time_s) < Limits::kEpisodeS;
     p.mine_s = message.time_s, p.theirs_s = other.time_s;
-    if (same_episode) continue;
-    for (uint32_t s = 0; s < Limits::kScales; ++s) {
-      if (apart <= Limits::kScaleS[s] && p.now[s] != UINT8_MAX) ++p.now[s];
+    if (!same_episode) {
+      for (uint32_t s = 0; s < Limits::kScales; ++s) {
+        if (apart <= Limits::kScaleS[s] && p.now[s] != UINT8_MAX) ++p.now[s];
+      }
     }
-    if (all.likes == 0 || uint32_t{p.now[kLast]} + p.before[kLast] < 2) continue;
+    if (!weakness.empty()) weakness.set(at, p);
+    if (same_episode || uint32_t{p.now[kLast]} + p.before[kLast] < 2) continue;
 
-    const uint64_t expected_q20 =
-        static_cast<uint64_t>((static_cast<uint128>(exposure) * p.degree << kNatBits) / all.likes);
+    if (!sums) sums = figures().over(epoch_);
+    const RingCounts& all = *sums;
+    if (all.likes == 0) continue;
+    const uint64_t expected_q20 = scaled(exposure, uint64_t{p.degree} << kNatBits, all.likes);
     Nats llr = 0;
     for (uint32_t s = 0; s < Limits::kScales; ++s) {
       const uint32_t x = uint32_t{p.now[s]} + p.before[s];
       if (x < 2) continue;
-      const uint64_t of_scale =
-          static_cast<uint64_t>(static_cast<uint128>(expected_q20) * (all.pairs[s] + 1) / (all.pairs[kLast] + 1));
-      llr = std::max(llr, poisson_llr(x, of_scale));
+      llr = std::max(llr, poisson_llr(x, scaled(expected_q20, all.pairs[s] + 1, all.pairs[kLast] + 1)));
     }
     const uint16_t llr_q4 = static_cast<uint16_t>(std::min<Nats>(llr >> (kNatBits - 4), UINT16_MAX));
     if (llr < kReportMin || llr_q4 < p.reported_q4 + kReportStepQ4) continue;

@@ -149,7 +149,6 @@ class TargetLikers {
     uint32_t degree;
     friend bool operator==(const Held&, const Held&) = default;
   };
-  void expire(uint32_t now_s);
   std::vector<Held> recent_;  // oldest first
   std::vector<Held> lowest_;  // pushed out of recent_, lowest hash first
   uint32_t likes_ = 0, first_s_ = 0;
@@ -159,8 +158,14 @@ class TargetLikers {
 class CoLikers {
  public:
   LikerSeen on_like(uint64_t user, int64_t time_us, RingCounts* counts);
+  // `figures` is asked only if a pair was seen before: for few of the messages.
+  std::optional<EdgeReport> on_pairs(uint64_t user, const PairMessage& message,
+                                     absl::FunctionRef<RingFigures()> figures, RingCounts* counts);
   std::optional<EdgeReport> on_pairs(uint64_t user, const PairMessage& message, const RingFigures& figures,
-                                     RingCounts* counts);
+                                     RingCounts* counts) {
+    return on_pairs(
+        user, message, [&] { return figures; }, counts);
+  }
   uint32_t degree() const { return degree_[0] + degree_[1]; }
   size_t partners() const { return partners_.size(); }
   size_t bytes() const;  // memory held
@@ -178,8 +183,9 @@ class CoLikers {
         before{};  // episodes by gap (cumulative), this epoch and the one before
     friend bool operator==(const Partner&, const Partner&) = default;
   };
+  class Weakness;
   void turn(uint32_t time_s);
-  std::vector<Partner> partners_;
+  std::vector<Partner> partners_;       // by user
   std::array<uint32_t, 2> degree_{};    // this epoch, the one before
   std::array<uint32_t, 2> exposure_{};  // likers that were on the user's targets before them
   uint32_t epoch_ = 0;

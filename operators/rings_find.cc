@@ -2,16 +2,16 @@
 // than members' share of likes on other posts in that window says? For each member: more of the targets than others who
 // like targets? Both steps alternate until the block stands still; its score pays for the choice of window, targets and
 // members.
-#include <absl/container/flat_hash_set.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <iterator>
-#include <memory>
-#include <tuple>
+#include <utility>
 
+#include "operators/limits.h"
 #include "operators/rings.h"
+#include "operators/rings_book.h"
 #include "operators/rings_graph.h"
+#include "operators/rings_numbers.h"
+#include "operators/rings_share.h"
 
 namespace bellwether {
 namespace {
@@ -19,108 +19,30 @@ namespace {
 using Limits = RingLimits;
 
 constexpr std::array<Nats, 3> kLevels = {kNat * 4, kNat * 5 / 2, kNat * 3 / 2};
-constexpr uint64_t kPriorLikes = 4;          // how many co-likes the long-run share weighs within a window
 constexpr uint32_t kMembersOnTarget = 3;     // below that a target is not looked at
-constexpr uint32_t kPostLikers = 8192;       // likers of one post that the test reads
 constexpr uint64_t kFirstTargets = 10;       // targets guessed before any is chosen
 constexpr uint32_t kTries = 8;               // blocks tried of one component
 constexpr size_t kPartShare = 4;             // targets go together if one of so many likers is common
 constexpr uint64_t kLeastShareOfMean = 400;  // permille of the members' mean hits that a member must have
-constexpr int64_t kSecond = 1'000'000;
 
-struct Seen {
-  int64_t time_us;
-  uint64_t user;
-  auto operator<=>(const Seen&) const = default;
-};
-
-// What was read from the ledger, kept for the whole run.
-class Book {
- public:
-  Book(const LedgerView& ledger, int64_t as_of_us)
-      : ledger_(ledger), from_us_(as_of_us - int64_t{Limits::kBlockS} * kSecond), to_us_(as_of_us) {}
-
-  // One entry a post, the earliest; by time, then post.
-  const std::vector<RingLike>& likes(uint64_t user) {
-    auto [at, fresh] = likes_.try_emplace(user);
-    if (!fresh) return *at->second;
-    at->second = std::make_unique<std::vector<RingLike>>();
-    std::vector<RingLike>& rows = *at->second;
-    ledger_.likes_of(user, from_us_, to_us_, [&](const RingLike& like) {
-      if (like.liker != like.author) rows.push_back(like);
-    });
-    std::sort(rows.begin(), rows.end(), [](const RingLike& a, const RingLike& b) {
-      return std::tie(a.post, a.time_us, a.id_hash) < std::tie(b.post, b.time_us, b.id_hash);
-    });
-    rows.erase(
-        std::unique(rows.begin(), rows.end(), [](const RingLike& a, const RingLike& b) { return a.post == b.post; }),
-        rows.end());
-    std::stable_sort(rows.begin(), rows.end(),
-                     [](const RingLike& a, const RingLike& b) { return a.time_us < b.time_us; });
-    if (rows.size() > Limits::kBlockLikes) rows.erase(rows.begin(), rows.end() - Limits::kBlockLikes);
-    return rows;
-  }
-  // One entry a user, the earliest; by time.
-  const std::vector<Seen>& likers(uint64_t post) {
-    auto [at, fresh] = likers_.try_emplace(post);
-    if (!fresh) return *at->second;
-    at->second = std::make_unique<std::vector<Seen>>();
-    std::vector<Seen>& rows = *at->second;
-    ledger_.likers_of(post, from_us_, to_us_, [&](uint64_t user, int64_t time_us) { rows.push_back({time_us, user}); });
-    std::sort(rows.begin(), rows.end(),
-              [](const Seen& a, const Seen& b) { return std::tie(a.user, a.time_us) < std::tie(b.user, b.time_us); });
-    rows.erase(std::unique(rows.begin(), rows.end(), [](const Seen& a, const Seen& b) { return a.user == b.user; }),
-               rows.end());
-    std::sort(rows.begin(), rows.end());
-    if (rows.size() > kPostLikers) rows.erase(rows.begin(), rows.end() - kPostLikers);
-    return rows;
-  }
-  int64_t birth_us(uint64_t post) { return ledger_.post_birth_us(post); }
-
- private:
-  const LedgerView& ledger_;
-  const int64_t from_us_, to_us_;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<std::vector<RingLike>>> likes_;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<std::vector<Seen>>> likers_;
-};
-
-constexpr int64_t kBucketUs = int64_t{Limits::kBucketS} * kSecond;
-
-// A window in whole buckets, the end not included.
-struct Span {
-  int64_t from_us, to_us;
-};
-Span span_of(int64_t from_us, int64_t to_us) {
-  return {from_us / kBucketUs * kBucketUs, (to_us / kBucketUs + 1) * kBucketUs};
-}
-
-uint64_t count(const std::vector<int64_t>& sorted_us, const Span& span) {
-  return static_cast<uint64_t>(std::lower_bound(sorted_us.begin(), sorted_us.end(), span.to_us) -
-                               std::lower_bound(sorted_us.begin(), sorted_us.end(), span.from_us));
-}
-
-// num / den, drawn towards `prior` as if kPriorLikes more had been seen.
-Prob shrunk(uint64_t num, uint64_t den, Prob prior) {
-  return prob((num << 10) + (kPriorLikes * prior >> 20), (den + kPriorLikes) << 10);
-}
+// Users and posts by their numbers in the book, in the order of their hashes.
+using Users = std::vector<uint32_t>;
 
 struct Target {
-  RingTarget at;
+  uint32_t post = 0;
+  uint64_t author = 0;
   int64_t from_us = 0, to_us = 0;  // the window, both included
+  RingSpan span;                   // the same in whole buckets
   Prob others = 1;                 // how likely a like of a non-member in that window is on this post
   Nats gain = 0;                   // after paying for the window
 };
 
 struct Block {
-  std::vector<uint64_t> members;  // ascending
-  std::vector<Target> targets;    // by post
+  Users members;
+  std::vector<Target> targets;  // by post
   Nats score = 0;
   uint32_t odds = 0, density_permille = 0;
 };
-
-bool holds(const std::vector<uint64_t>& sorted, uint64_t x) {
-  return std::binary_search(sorted.begin(), sorted.end(), x);
-}
 
 // How many two ascending lists have in common.
 size_t common_of(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b) {
@@ -133,122 +55,35 @@ size_t common_of(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b)
   return common;
 }
 
-// The community's likes between two times, in whole buckets.
-class Pulse {
+// Sets of members, a bit each, in rows of words.
+class BitRows {
  public:
-  explicit Pulse(const RingPulse& pulse) : first_(pulse.first()), sums_(pulse.likes().size() + 1, 0) {
-    for (size_t i = 0; i < pulse.likes().size(); ++i) sums_[i + 1] = sums_[i] + pulse.likes()[i];
+  BitRows(size_t rows, size_t bits) : words_((bits + 63) / 64), bits_(rows * words_) {}
+  void set(size_t row, size_t bit) { bits_[row * words_ + bit / 64] |= uint64_t{1} << (bit % 64); }
+  bool test(size_t row, size_t bit) const { return (bits_[row * words_ + bit / 64] >> (bit % 64) & 1) != 0; }
+  uint32_t common(size_t a, size_t b) const {
+    uint32_t sum = 0;
+    for (size_t w = 0; w < words_; ++w) sum += ones(bits_[a * words_ + w] & bits_[b * words_ + w]);
+    return sum;
   }
-  uint64_t likes(const Span& span) const { return upto(span.to_us) - upto(span.from_us); }
-  uint64_t all() const { return sums_.back(); }
 
  private:
-  uint64_t upto(int64_t time_us) const {
-    const int64_t at = time_us / (int64_t{Limits::kBucketS} * kSecond) - first_;
-    return sums_[static_cast<size_t>(std::clamp<int64_t>(at, 0, static_cast<int64_t>(sums_.size()) - 1))];
+  // In line: without a machine's own instruction std::popcount is a call, and most words are sparse.
+  static uint32_t ones(uint64_t x) {
+    if (x == 0) return 0;
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+    return static_cast<uint32_t>(x * 0x0101010101010101u >> 56);
   }
-  const int64_t first_;
-  std::vector<uint64_t> sums_;
-};
-
-// How likely the next like of a window is by a member, judged by what is outside the target. Two views, of which the
-// larger counts: of all likes in that time, members' share; of the likes next to a member's like (same post, within the
-// scale, not a post of the block), members' share. The one knows who is there, the other who likes the same things
-// anyway.
-class Share {
- public:
-  // `block_posts`: ascending, the targets chosen so far; their likes count on neither side.
-  Share(Book& book, const Pulse& pulse, const std::vector<uint64_t>& members, const std::vector<uint64_t>& block_posts)
-      : book_(book), pulse_(pulse), members_(members), block_posts_(block_posts) {
-    for (const uint64_t user : members) is_member_.insert(user);
-    for (const uint64_t user : members) {
-      for (const RingLike& like : book.likes(user)) {
-        times_.push_back(like.time_us);
-        if (!holds(block_posts, like.post)) rest_times_.push_back(like.time_us);
-      }
-    }
-    for (const uint64_t post : block_posts) {
-      for (const Seen& seen : book.likers(post)) block_times_.push_back(seen.time_us);
-    }
-    std::sort(times_.begin(), times_.end());
-    std::sort(rest_times_.begin(), rest_times_.end());
-    std::sort(block_times_.begin(), block_times_.end());
-    plain_ = prob(times_.size(), std::max<uint64_t>(pulse.all(), times_.size() + 1));
-  }
-
-  // From here on `in` takes the second view too. It reads the likers of every post of every member.
-  void look_closer(const std::vector<uint64_t>& block_posts) {
-    struct Near {
-      int64_t time_us;
-      std::array<uint32_t, Limits::kScales> members, all;
-    };
-    std::vector<Near> near;
-    for (const uint64_t user : members_) {
-      for (const RingLike& like : book_.likes(user)) {
-        if (holds(block_posts, like.post)) continue;
-        Near n{like.time_us, {}, {}};
-        for (const Seen& seen : book_.likers(like.post)) {
-          const int64_t apart = std::abs(seen.time_us - like.time_us);
-          if (seen.user == user || apart > Limits::kScaleS[Limits::kScales - 1] * kSecond) continue;
-          const bool member = is_member_.contains(seen.user);
-          for (uint32_t s = 0; s < Limits::kScales; ++s) {
-            if (apart <= Limits::kScaleS[s] * kSecond) ++n.all[s], n.members[s] += member;
-          }
-        }
-        near.push_back(n);
-      }
-    }
-    std::stable_sort(near.begin(), near.end(), [](const Near& a, const Near& b) { return a.time_us < b.time_us; });
-    near_times_.reserve(near.size());
-    sums_.resize(near.size() + 1);
-    for (size_t i = 0; i < near.size(); ++i) {
-      near_times_.push_back(near[i].time_us);
-      sums_[i + 1] = sums_[i];
-      for (uint32_t s = 0; s < Limits::kScales; ++s) {
-        sums_[i + 1][s].members += near[i].members[s];
-        sums_[i + 1][s].all += near[i].all[s];
-      }
-    }
-    for (uint32_t s = 0; s < Limits::kScales; ++s)
-      overall_[s] = shrunk(sums_.back()[s].members, sums_.back()[s].all, plain_);
-  }
-
-  // `span` is the window in whole buckets, `on_post` and `members_on_post` the likes of the target within it.
-  Prob in(const Span& span, uint32_t scale, uint64_t post, uint64_t on_post, uint64_t members_on_post) const {
-    const bool of_block = holds(block_posts_, post);
-    const uint64_t mine = count(rest_times_, span), all = pulse_.likes(span);
-    const uint64_t mine_there = of_block ? 0 : members_on_post,
-                   all_there = count(block_times_, span) + (of_block ? 0 : on_post);
-    const uint64_t others = mine - std::min(mine, mine_there);
-    const Prob present = shrunk(others, std::max(all - std::min(all, all_there), others), plain_);
-    if (sums_.empty()) return present;
-    const auto low = std::lower_bound(near_times_.begin(), near_times_.end(), span.from_us) - near_times_.begin();
-    const auto high = std::lower_bound(near_times_.begin(), near_times_.end(), span.to_us) - near_times_.begin();
-    const Prob alike = shrunk(sums_[high][scale].members - sums_[low][scale].members,
-                              sums_[high][scale].all - sums_[low][scale].all, overall_[scale]);
-    return std::max(present, alike);
-  }
-  uint64_t members_likes(const Span& span) const { return count(times_, span); }
-  uint64_t members_likes() const { return times_.size(); }
-
- private:
-  struct Sum {
-    uint64_t members = 0, all = 0;
-  };
-  Book& book_;
-  const Pulse& pulse_;
-  const std::vector<uint64_t>&members_, &block_posts_;
-  absl::flat_hash_set<uint64_t> is_member_;
-  std::vector<int64_t> times_, rest_times_, block_times_, near_times_;
-  std::vector<std::array<Sum, Limits::kScales>> sums_;
-  std::array<Prob, Limits::kScales> overall_{};
-  Prob plain_ = 1;
+  size_t words_;
+  std::vector<uint64_t> bits_;
 };
 
 class BlockTest {
  public:
-  BlockTest(Book& book, const RingInput& input, const RingsConfig& config)
-      : book_(book), config_(config), pulse_(input.pulse) {
+  BlockTest(RingBook& book, const RingInput& input, const RingsConfig& config)
+      : book_(book), config_(config), share_(book, input.pulse) {
     const RingCounts all = input.figures.over(input.figures.epoch);
     users_ = std::max<uint64_t>(all.users, 2);
     posts_ = std::max<uint64_t>(all.posts, 2);
@@ -258,13 +93,14 @@ class BlockTest {
   // block leaves over is tested again.
   std::vector<Block> run(const std::vector<uint64_t>& members) {
     std::vector<Block> blocks;
-    std::vector<std::vector<uint64_t>> waiting = {members};
+    std::vector<Users> waiting(1);
+    for (const uint64_t hash : members) waiting[0].push_back(book_.user(hash));
     for (uint32_t tries = 0; tries < kTries && !waiting.empty(); ++tries) {
-      const std::vector<uint64_t> from = std::move(waiting.back());
+      const Users from = std::move(waiting.back());
       waiting.pop_back();
       Block block = settle(from);
       if (block.members.empty()) continue;
-      std::vector<uint64_t> first = first_part(block);
+      Users first = first_part(block);
       if (first.size() >= config_.members_min && first.size() < block.members.size()) {
         waiting.push_back(minus(from, first));
         waiting.push_back(std::move(first));
@@ -285,53 +121,70 @@ class BlockTest {
   }
 
  private:
-  static std::vector<uint64_t> minus(const std::vector<uint64_t>& a, const std::vector<uint64_t>& b) {
-    std::vector<uint64_t> rest;
-    std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(rest));
+  bool by_hash(uint32_t a, uint32_t b) const { return book_.user_hash(a) < book_.user_hash(b); }
+  Users minus(const Users& a, const Users& b) const {
+    Users rest;
+    std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(rest),
+                        [this](uint32_t x, uint32_t y) { return by_hash(x, y); });
     return rest;
   }
 
+  // Calls each(user) for the post's likers within the target's window.
+  template <class Each>
+  void in_window(const Target& t, Each&& each) const {
+    const RingBook::Rows& rows = book_.rows(t.post);
+    const int64_t* const times = book_.row_times();
+    const int64_t* const first = std::lower_bound(times + rows.begin, times + rows.end, t.from_us);
+    for (const int64_t* at = first; at != times + rows.end && *at <= t.to_us; ++at)
+      each(book_.row_user(static_cast<uint32_t>(at - times)));
+  }
+
   // The members who hold the targets that go with the best one: targets of another ring have other likers.
-  std::vector<uint64_t> first_part(const Block& block) {
-    std::vector<std::vector<uint64_t>> on(block.targets.size());
-    size_t seed = 0;
-    for (size_t t = 0; t < block.targets.size(); ++t) {
-      const Target& target = block.targets[t];
-      for (const Seen& seen : book_.likers(target.at.post)) {
-        const bool within = seen.time_us >= target.from_us && seen.time_us <= target.to_us;
-        if (within && holds(block.members, seen.user)) on[t].push_back(seen.user);
-      }
-      std::sort(on[t].begin(), on[t].end());
+  Users first_part(const Block& block) {
+    const size_t targets = block.targets.size(), members = block.members.size();
+    BitRows on(targets, members);
+    std::vector<uint32_t> sizes(targets, 0);
+    place_.resize(book_.users(), 0);
+    for (size_t m = 0; m < members; ++m) place_[block.members[m]] = static_cast<uint32_t>(m) + 1;
+    for (size_t t = 0; t < targets; ++t) {
+      in_window(block.targets[t], [&](uint32_t user) {
+        if (place_[user] != 0) on.set(t, place_[user] - 1), ++sizes[t];
+      });
     }
+    for (const uint32_t user : block.members) place_[user] = 0;
     // The target most like the others: the sum of squared Jaccard indices. A target that two rings share is half like
     // each.
-    uint64_t best = 0;
-    for (size_t t = 0; t < on.size(); ++t) {
-      uint64_t sum = 0;
-      for (const std::vector<uint64_t>& users : on) {
-        const uint64_t common = common_of(users, on[t]),
-                       jaccard = common * 1000 / std::max<uint64_t>(users.size() + on[t].size() - common, 1);
-        sum += jaccard * jaccard;
+    std::vector<uint64_t> sums(targets, 0);
+    for (size_t t = 0; t < targets; ++t) {
+      for (size_t u = 0; u <= t; ++u) {
+        const uint32_t common = on.common(t, u);
+        if (common == 0) continue;
+        const uint32_t jaccard = common * 1000 / (sizes[t] + sizes[u] - common);
+        sums[t] += jaccard * jaccard;
+        if (u != t) sums[u] += jaccard * jaccard;
       }
-      if (sum > best) best = sum, seed = t;
     }
-    absl::flat_hash_map<uint64_t, int> balance;  // targets of the first part less those of the other
+    size_t seed = 0;
+    uint64_t best = 0;
+    for (size_t t = 0; t < targets; ++t)
+      if (sums[t] > best) best = sums[t], seed = t;
+    std::vector<int> balance(members, 0);  // targets of the first part less those of the other
+    std::vector<char> known(members, 0);
     bool whole = true;
-    for (const std::vector<uint64_t>& users : on) {
-      const bool first = common_of(users, on[seed]) * kPartShare >= users.size();
+    for (size_t t = 0; t < targets; ++t) {
+      const bool first = on.common(t, seed) * kPartShare >= sizes[t];
       whole = whole && first;
-      for (const uint64_t user : users) balance[user] += first ? 1 : -1;
+      for (size_t m = 0; m < members; ++m)
+        if (on.test(t, m)) balance[m] += first ? 1 : -1, known[m] = 1;
     }
     if (whole) return block.members;
-    std::vector<uint64_t> part;
-    for (const uint64_t user : block.members) {
-      const auto at = balance.find(user);
-      if (at != balance.end() && at->second >= 0) part.push_back(user);
-    }
+    Users part;
+    for (size_t m = 0; m < members; ++m)
+      if (known[m] != 0 && balance[m] >= 0) part.push_back(block.members[m]);
     return part;
   }
 
-  Block settle(std::vector<uint64_t> members) {
+  Block settle(Users members) {
     Block block;
     block.members = std::move(members);
     for (uint32_t round = 0; round < Limits::kBlockRounds; ++round) {
@@ -339,7 +192,7 @@ class BlockTest {
       const bool same_targets = same(targets, block.targets);
       block.targets = std::move(targets);
       if (block.targets.size() < config_.targets_min) return {};
-      std::vector<uint64_t> chosen = choose_members(block);
+      Users chosen = choose_members(block);
       const bool same_members = chosen == block.members;
       block.members = std::move(chosen);
       if (block.members.size() < config_.members_min) return {};
@@ -350,91 +203,96 @@ class BlockTest {
   }
 
   static bool same(const std::vector<Target>& a, const std::vector<Target>& b) {
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [](const Target& x, const Target& y) { return x.at == y.at; });
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](const Target& x, const Target& y) { return x.post == y.post && x.author == y.author; });
   }
 
   std::vector<Target> choose_targets(const Block& block) {
-    struct Count {
-      uint32_t likes = 0;
-      uint64_t author = 0;
-    };
-    absl::flat_hash_map<uint64_t, Count> counts;
-    for (const uint64_t user : block.members) {
-      for (const RingLike& like : book_.likes(user)) {
-        Count& c = counts[like.post];
-        ++c.likes, c.author = like.author;
-      }
-    }
-    std::vector<RingTarget> candidates;
-    for (const auto& [post, c] : counts) {
-      if (c.likes >= kMembersOnTarget) candidates.push_back({post, c.author});
+    for (const uint32_t user : block.members) book_.read_user(user);
+    std::vector<uint32_t> chosen;
+    for (const Target& t : block.targets) chosen.push_back(t.post);
+    std::vector<Target> candidates;
+    for (const RingShare::Liked& liked : share_.begin(block.members)) {
+      if (liked.likes < kMembersOnTarget) continue;
+      Target& t = candidates.emplace_back();
+      t.post = liked.post, t.author = book_.detail(liked.like).author;
     }
     if (candidates.size() < config_.targets_min) return {};
-    std::sort(candidates.begin(), candidates.end());
+    for (const Target& t : candidates) book_.read_post(t.post);
+    share_.look(chosen);
 
     const uint64_t before = block.targets.empty() ? kFirstTargets : block.targets.size();
     const Nats choice = ln_ratio(std::max(posts_, before), before) + kNat;
-    std::vector<uint64_t> chosen;
-    for (const Target& t : block.targets) chosen.push_back(t.at.post);
-    Share share(book_, pulse_, block.members, chosen);
-    std::vector<Target> targets;
-    const auto choose = [&] {
-      targets.clear();
-      for (const RingTarget& candidate : candidates) {
-        const Target t = best_window(candidate, block.members, share);
-        if (t.gain > choice) targets.push_back(t);
-      }
-    };
     // The first view alone can only say too much: whom it does not convince needs no closer look.
-    choose();
+    std::vector<Target> targets;
+    choose(candidates, choice, targets);
     if (targets.size() < config_.targets_min) return {};
     // Before there are targets all candidates are left out of the second view.
-    std::vector<uint64_t> left_out = chosen;
+    std::vector<uint32_t> left_out = std::move(chosen);
     if (left_out.empty()) {
-      for (const RingTarget& t : candidates) left_out.push_back(t.post);
+      for (const Target& t : candidates) left_out.push_back(t.post);
     }
-    share.look_closer(left_out);
-    candidates.clear();
-    for (const Target& t : targets) candidates.push_back(t.at);
-    choose();
+    share_.look_closer(left_out);
+    candidates.swap(targets);
+    choose(candidates, choice, targets);
+    std::sort(targets.begin(), targets.end(),
+              [this](const Target& a, const Target& b) { return book_.post_hash(a.post) < book_.post_hash(b.post); });
     return targets;
   }
 
-  Target best_window(const RingTarget& target, const std::vector<uint64_t>& members, const Share& share) {
-    const std::vector<Seen>& likers = book_.likers(target.post);
-    const int64_t birth = book_.birth_us(target.post);
-    std::vector<char> member(likers.size());
-    std::vector<int64_t> all_times(likers.size()), members_times;
-    for (size_t i = 0; i < likers.size(); ++i) {
-      member[i] = holds(members, likers[i].user);
-      all_times[i] = likers[i].time_us;
-      if (member[i] != 0) members_times.push_back(likers[i].time_us);
+  void choose(const std::vector<Target>& candidates, Nats choice, std::vector<Target>& targets) {
+    targets.clear();
+    for (const Target& candidate : candidates) {
+      const Target t = best_window(candidate, choice);
+      if (t.gain > choice) targets.push_back(t);
     }
-    const Nats cost = ln(Limits::kScales * std::max<uint64_t>(likers.size(), 1));
-    Target best{target};
+  }
+
+  // The window with the highest gain, the first of equals; of those that gain more than `choice`: else whatever.
+  Target best_window(const Target& target, Nats choice) {
+    share_.rows_on(target.post, places_);
+    const RingBook::Rows& rows = book_.rows(target.post);
+    const int64_t* const times = book_.row_times() + rows.begin;
+    const uint32_t count = rows.count(), members = static_cast<uint32_t>(places_.size());
+    const Nats cost = ln(Limits::kScales * std::max<uint64_t>(count, 1));
+    const int64_t birth = book_.birth_us(target.post);
+    const bool of_block = share_.of_block(target.post);
+    Target best = target;
+    best.gain = choice;
     uint32_t best_x = 0, best_n = 0;
     for (uint32_t s = 0; s < Limits::kScales; ++s) {
-      uint32_t x = 0, n = 0;
-      for (size_t last = 0, first = 0; last < likers.size(); ++last) {
-        x += member[last] != 0, ++n;
-        const int64_t to = likers[last].time_us, from = to - int64_t{Limits::kScaleS[s]} * kSecond;
-        while (likers[first].time_us < from) x -= member[first] != 0, --n, ++first;
-        if (member[last] == 0 || x < kMembersOnTarget) continue;
+      // The rows, and the members' places among them, of the window and of its whole buckets: all move on only.
+      uint32_t first_member = 0, low = 0, high = 0, low_member = 0, high_member = 0;
+      for (uint32_t i = 0; i < members; ++i) {
+        const uint32_t last = places_[i], first = book_.reach(rows.begin + last).begin[s];
+        while (places_[first_member] < first) ++first_member;
+        const uint32_t x = i - first_member + 1, n = last - first + 1;
+        if (x < kMembersOnTarget) continue;
+        const int64_t to = times[last], from = to - int64_t{Limits::kScaleS[s]} * kSecondUs;
         // Before the post was there nobody could like it: what went on then says nothing.
-        const int64_t start = std::max(from, std::min(birth, likers[first].time_us));
-        const Span span = span_of(start, to);
-        const Prob share_now = share.in(span, s, target.post, count(all_times, span), count(members_times, span));
+        const int64_t start = std::max(from, std::min(birth, times[first]));
+        const RingSpan span{book_.bucket(start), book_.bucket(to) + 1};
+        if (!of_block) {
+          const int64_t low_us = book_.bucket_us(span.from), high_us = book_.bucket_us(span.to);
+          low = static_cast<uint32_t>(std::lower_bound(times + low, times + first, low_us) - times);
+          high = std::max(high, last + 1);
+          while (high < count && times[high] < high_us) ++high;
+          while (places_[low_member] < low) ++low_member;
+          while (high_member < members && places_[high_member] < high) ++high_member;
+        }
+        const Prob share_now = share_.in(span, s, of_block, high - low, high_member - low_member);
         const Nats gain = binomial_llr(x, n, share_now) - cost;
-        if (gain > best.gain) best.gain = gain, best.from_us = start, best.to_us = to, best_x = x, best_n = n;
+        if (gain > best.gain) {
+          best.gain = gain, best.from_us = start, best.to_us = to, best.span = span;
+          best_x = x, best_n = n;
+        }
       }
     }
-    if (best.gain > 0) {
-      const Span span = span_of(best.from_us, best.to_us);
-      const uint64_t outside = pulse_.all() - std::min(pulse_.all(), share.members_likes());
-      const Prob ever = prob(likers.size() - members_times.size() + 1, outside + 1);
-      const uint64_t now = pulse_.likes(span);
-      best.others = shrunk(best_n - best_x, now - std::min(now, share.members_likes(span)), ever);
+    if (best.gain > choice) {
+      const uint64_t outside = share_.likes() - std::min(share_.likes(), share_.members_likes());
+      const Prob ever = prob(count - members + 1, outside + 1);
+      const uint64_t now = share_.likes(best.span);
+      best.others = ring_share(best_n - best_x, now - std::min<uint64_t>(now, share_.members_likes(best.span)), ever);
     }
     return best;
   }
@@ -445,47 +303,80 @@ class BlockTest {
     uint32_t hits = 0;
     uint64_t expected_q20 = 0;
   };
-  Hits hits_of(uint64_t user, const Block& block) {
-    Hits h;
-    const std::vector<RingLike>& likes = book_.likes(user);
-    const auto before = [](const RingLike& l, int64_t t) { return l.time_us < t; };
-    for (const Target& t : block.targets) {
-      const Span span = span_of(t.from_us, t.to_us);
-      const auto low = std::lower_bound(likes.begin(), likes.end(), span.from_us, before);
-      const auto high = std::lower_bound(low, likes.end(), span.to_us, before);
-      bool hit = false, on_post = false;
-      for (auto l = low; l != high && !hit; ++l) {
-        on_post = on_post || l->post == t.at.post;
-        hit = l->post == t.at.post && l->time_us >= t.from_us && l->time_us <= t.to_us;
-      }
-      h.hits += hit;
-      const uint64_t tries = static_cast<uint64_t>(high - low) + (on_post ? 0 : 1);
-      h.expected_q20 += std::min<uint64_t>(tries * t.others, kProbOne) >> (30 - kNatBits);
+
+  // The targets of a block as hits_of needs them: by post, and in the order in which their windows open and close.
+  void lay_out(const Block& block) {
+    targets_ = &block.targets;
+    const uint32_t n = static_cast<uint32_t>(block.targets.size());
+    ++laid_out_;
+    target_.resize(book_.posts());
+    opening_.resize(n), closing_.resize(n), tries_.resize(n);
+    for (uint32_t t = 0; t < n; ++t) {
+      target_[block.targets[t].post] = {laid_out_, t};
+      opening_[t] = closing_[t] = t;
     }
+    const auto& targets = block.targets;
+    std::sort(opening_.begin(), opening_.end(),
+              [&](uint32_t a, uint32_t b) { return targets[a].span.from < targets[b].span.from; });
+    std::sort(closing_.begin(), closing_.end(),
+              [&](uint32_t a, uint32_t b) { return targets[a].span.to < targets[b].span.to; });
+  }
+
+  Hits hits_of(uint32_t user) {
+    Hits h;
+    const std::vector<Target>& targets = *targets_;
+    const auto likes = book_.likes(user);
+    const uint32_t n = static_cast<uint32_t>(likes.size());
+    uint32_t at = 0;
+    for (const uint32_t t : opening_) {
+      while (at < n && likes[at].bucket < targets[t].span.from) ++at;
+      tries_[t] = 1 - at;
+    }
+    at = 0;
+    for (const uint32_t t : closing_) {
+      while (at < n && likes[at].bucket < targets[t].span.to) ++at;
+      tries_[t] += at;
+    }
+    const uint32_t first = book_.first_like(user);
+    for (uint32_t l = 0; l < n; ++l) {
+      if (likes[l].post >= target_.size()) continue;
+      const auto [laid_out, t] = target_[likes[l].post];
+      if (laid_out != laid_out_) continue;
+      const Target& target = targets[t];
+      if (likes[l].bucket < target.span.from || likes[l].bucket >= target.span.to) continue;
+      --tries_[t];  // counted already
+      const int64_t time_us = book_.detail(first + l).time_us;
+      h.hits += time_us >= target.from_us && time_us <= target.to_us;
+    }
+    for (size_t t = 0; t < targets.size(); ++t)
+      h.expected_q20 += std::min<uint64_t>(uint64_t{tries_[t]} * targets[t].others, kProbOne) >> (30 - kNatBits);
     return h;
   }
 
-  std::vector<uint64_t> choose_members(const Block& block) {
-    absl::flat_hash_map<uint64_t, uint32_t> all;
+  Users choose_members(const Block& block) {
+    std::vector<uint32_t> likers;
+    hits_.resize(book_.users(), 0);
     for (const Target& t : block.targets) {
-      for (const Seen& seen : book_.likers(t.at.post)) {
-        if (seen.time_us >= t.from_us && seen.time_us <= t.to_us) ++all[seen.user];
-      }
+      in_window(t, [&](uint32_t user) {
+        if (hits_[user]++ == 0) likers.push_back(user);
+      });
     }
+    std::erase_if(likers, [&](uint32_t user) { return std::exchange(hits_[user], 0) < 2; });
     const Nats choice = ln_ratio(std::max<uint64_t>(users_, block.members.size()), block.members.size()) + kNat;
-    std::vector<std::pair<uint64_t, uint32_t>> convinced;
+    lay_out(block);
+    std::vector<std::pair<uint32_t, uint32_t>> convinced;
     uint64_t sum = 0;
-    for (const auto& [user, hits] : all) {
-      if (hits < 2) continue;
-      const Hits h = hits_of(user, block);
+    for (const uint32_t user : likers) {
+      book_.read_user(user);
+      const Hits h = hits_of(user);
       if (poisson_llr(h.hits, h.expected_q20) > choice) convinced.push_back({user, h.hits}), sum += h.hits;
     }
     // Who likes far less of the targets than the others do is a bystander.
-    std::vector<uint64_t> chosen;
+    Users chosen;
     for (const auto& [user, hits] : convinced) {
       if (uint64_t{hits} * convinced.size() * 1000 >= sum * kLeastShareOfMean) chosen.push_back(user);
     }
-    std::sort(chosen.begin(), chosen.end());
+    std::sort(chosen.begin(), chosen.end(), [this](uint32_t a, uint32_t b) { return by_hash(a, b); });
     return chosen;
   }
 
@@ -493,8 +384,9 @@ class BlockTest {
     const size_t m = block.members.size(), n = block.targets.size();
     uint64_t hits = 0, expected_q20 = 0;
     Nats by_target = 0, by_member = 0;
-    for (const uint64_t user : block.members) {
-      const Hits h = hits_of(user, block);
+    lay_out(block);
+    for (const uint32_t user : block.members) {
+      const Hits h = hits_of(user);
       hits += h.hits, expected_q20 += h.expected_q20;
       by_member += poisson_llr(h.hits, h.expected_q20);
     }
@@ -512,26 +404,36 @@ class BlockTest {
     block.score = std::min(by_target, by_member) - cost;
   }
 
-  Book& book_;
+  RingBook& book_;
   const RingsConfig& config_;
-  const Pulse pulse_;
+  RingShare share_;
   uint64_t users_, posts_;
+  // Kept from call to call.
+  std::vector<uint32_t> places_, place_, hits_;
+  struct Laid {
+    uint32_t out = 0, target = 0;
+  };
+  const std::vector<Target>* targets_ = nullptr;
+  uint32_t laid_out_ = 0;
+  std::vector<Laid> target_;  // by post
+  std::vector<uint32_t> opening_, closing_, tries_;
 };
 
-RingFinding to_finding(const Block& block, Book& book, const RingsConfig& config) {
+RingFinding to_finding(const Block& block, const RingBook& book, const RingsConfig& config) {
   RingFinding f;
-  f.members = block.members;
-  std::vector<uint64_t> posts;
-  for (const Target& t : block.targets) f.targets.push_back(t.at), posts.push_back(t.at.post);
+  std::vector<char> is_target(book.posts(), 0);
+  for (const Target& t : block.targets) f.targets.push_back({book.post_hash(t.post), t.author}), is_target[t.post] = 1;
   f.score_milli = nats_to_milli(block.score);
   f.odds = block.odds;
   f.density_permille = block.density_permille;
   const Nats above = std::max<Nats>(block.score - milli_to_nats(config.score_min_milli), 0);
   f.confidence_permille = 1000 - std::max<uint32_t>(exp2_neg_permille(above / 14) / 2, 1);
-  for (const uint64_t user : f.members) {
-    for (const RingLike& like : book.likes(user)) {
-      if (holds(posts, like.post)) f.evidence.push_back(like);
-    }
+  for (const uint32_t user : block.members) {
+    f.members.push_back(book.user_hash(user));
+    const uint32_t first = book.first_like(user);
+    const auto likes = book.likes(user);
+    for (uint32_t i = 0; i < likes.size(); ++i)
+      if (is_target[likes[i].post] != 0) f.evidence.push_back(book.like(first + i));
   }
   std::sort(f.evidence.begin(), f.evidence.end());
   return f;
@@ -539,14 +441,19 @@ RingFinding to_finding(const Block& block, Book& book, const RingsConfig& config
 
 // Whom the test starts from: the component, or of a large one the fresh users and those they have most evidence with.
 // The test itself finds the others of a ring, among the likers of its targets.
-std::vector<uint64_t> seeds_of(const RingComponent& component, const std::vector<uint64_t>& fresh) {
+std::vector<uint64_t> seeds_of(const RingComponent& component, const RingNumbers& fresh) {
   if (component.users.size() <= Limits::kSeeds) return component.users;
-  absl::flat_hash_map<uint64_t, Nats> sum;
+  RingNumbers numbers;
+  std::vector<std::pair<Nats, uint64_t>> rows;  // evidence below 0: the most first
+  const auto add = [&](uint64_t user, Nats llr) {
+    const uint32_t number = numbers.add(user);
+    if (number == rows.size()) rows.push_back({0, user});
+    rows[number].first -= llr;
+  };
+  const auto is_fresh = [&](uint64_t user) { return fresh.find(user) != RingNumbers::kNone; };
   for (const RingInput::Edge& e : component.edges) {
-    if (holds(fresh, e.a) || holds(fresh, e.b)) sum[e.a] += e.llr, sum[e.b] += e.llr;
+    if (is_fresh(e.a) || is_fresh(e.b)) add(e.a, e.llr), add(e.b, e.llr);
   }
-  std::vector<std::pair<Nats, uint64_t>> rows;
-  for (const auto& [user, s] : sum) rows.push_back({-s, user});
   std::sort(rows.begin(), rows.end());
   std::vector<uint64_t> users;
   for (size_t i = 0; i < std::min<size_t>(rows.size(), Limits::kSeeds); ++i) users.push_back(rows[i].second);
@@ -564,12 +471,14 @@ bool same_ring(const std::vector<uint64_t>& members_a, const std::vector<uint64_
 std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& ledger, const RingsConfig& config) {
   std::vector<RingFinding> found;
   if (!config.enabled || input.edges.empty()) return found;
-  Book book(ledger, input.as_of_us);
+  RingBook book(ledger, input.as_of_us);
   BlockTest test(book, input, config);
+  RingNumbers fresh;
+  for (const uint64_t user : input.fresh) fresh.add(user);
   std::vector<std::vector<uint64_t>> tested;
   for (const Nats level : kLevels) {
     for (const RingComponent& component : ring_components(input.edges, input.fresh, level)) {
-      std::vector<uint64_t> users = seeds_of(component, input.fresh);
+      std::vector<uint64_t> users = seeds_of(component, fresh);
       if (std::find(tested.begin(), tested.end(), users) != tested.end()) continue;
       tested.push_back(users);
       for (const Block& block : test.run(users)) found.push_back(to_finding(block, book, config));

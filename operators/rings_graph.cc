@@ -1,29 +1,28 @@
 #include "operators/rings_graph.h"
 
-#include <absl/container/flat_hash_map.h>
-
 #include <algorithm>
 #include <numeric>
+
+#include "operators/rings_numbers.h"
 
 namespace bellwether {
 
 std::vector<RingComponent> ring_components(const std::vector<RingInput::Edge>& edges,
                                            const std::vector<uint64_t>& fresh, Nats threshold) {
   std::vector<RingInput::Edge> kept;
+  kept.reserve(edges.size());
   for (const RingInput::Edge& e : edges) {
     if (e.llr > threshold) kept.push_back(e);
   }
-  const auto by_users = [](const auto& x, const auto& y) { return x.a != y.a ? x.a < y.a : x.b < y.b; };
-  if (!std::is_sorted(kept.begin(), kept.end(), by_users)) std::sort(kept.begin(), kept.end(), by_users);
 
   // Adjacency in compressed rows: at[u] .. at[u + 1] are the edges of user number u. Numbers are given in the order of
   // the edges.
   std::vector<uint64_t> users;
-  absl::flat_hash_map<uint64_t, uint32_t> numbers;
+  RingNumbers numbers;
   const auto number = [&](uint64_t user) {
-    const auto [found, fresh_user] = numbers.try_emplace(user, static_cast<uint32_t>(users.size()));
-    if (fresh_user) users.push_back(user);
-    return found->second;
+    const uint32_t n = numbers.add(user);
+    if (n == users.size()) users.push_back(user);
+    return n;
   };
   std::vector<std::pair<uint32_t, uint32_t>> ends(kept.size());
   for (size_t i = 0; i < kept.size(); ++i) {
@@ -66,33 +65,41 @@ std::vector<RingComponent> ring_components(const std::vector<RingInput::Edge>& e
     }
   }
 
+  std::vector<char> is_fresh(users.size(), 0);
+  for (const uint64_t user : fresh)
+    if (const uint32_t u = numbers.find(user); u != RingNumbers::kNone) is_fresh[u] = 1;
+
   std::vector<RingComponent> components;
-  std::vector<uint32_t> component(users.size(), UINT32_MAX);
+  std::vector<uint32_t> component(users.size(), UINT32_MAX);  // UINT32_MAX: none, or one without a fresh user
+  std::vector<char> met(users.size(), 0);
   for (uint32_t first = 0; first < users.size(); ++first) {
-    if (out[first] != 0 || component[first] != UINT32_MAX) continue;
-    const uint32_t id = static_cast<uint32_t>(components.size());
-    components.emplace_back();
-    component[first] = id;
+    if (out[first] != 0 || met[first] != 0) continue;
+    met[first] = 1;
+    bool wanted = false;
     queue.assign(1, first);
-    while (!queue.empty()) {
-      const uint32_t u = queue.back();
-      queue.pop_back();
-      components[id].users.push_back(users[u]);
+    for (size_t next = 0; next < queue.size(); ++next) {
+      const uint32_t u = queue[next];
+      wanted = wanted || is_fresh[u] != 0;
       for (uint32_t i = at[u]; i < at[u + 1]; ++i) {
         if (cut[row[i]] != 0) continue;
         const uint32_t v = ends[row[i]].first == u ? ends[row[i]].second : ends[row[i]].first;
-        if (component[v] == UINT32_MAX) component[v] = id, queue.push_back(v);
+        if (met[v] == 0) met[v] = 1, queue.push_back(v);
       }
     }
-    std::sort(components[id].users.begin(), components[id].users.end());
+    if (!wanted) continue;
+    RingComponent& c = components.emplace_back();
+    for (const uint32_t u : queue)
+      component[u] = static_cast<uint32_t>(components.size() - 1), c.users.push_back(users[u]);
+    std::sort(c.users.begin(), c.users.end());
   }
   for (size_t i = 0; i < kept.size(); ++i) {
-    if (cut[i] == 0) components[component[ends[i].first]].edges.push_back(kept[i]);
+    const uint32_t id = component[ends[i].first];
+    if (cut[i] == 0 && id != UINT32_MAX) components[id].edges.push_back(kept[i]);
   }
-  std::erase_if(components, [&](const RingComponent& c) {
-    return std::none_of(c.users.begin(), c.users.end(),
-                        [&](uint64_t u) { return std::binary_search(fresh.begin(), fresh.end(), u); });
-  });
+  // Most edges are peeled off: only what is left is sorted.
+  const auto by_users = [](const auto& x, const auto& y) { return x.a != y.a ? x.a < y.a : x.b < y.b; };
+  for (RingComponent& c : components)
+    if (!std::is_sorted(c.edges.begin(), c.edges.end(), by_users)) std::sort(c.edges.begin(), c.edges.end(), by_users);
   std::sort(components.begin(), components.end(),
             [](const auto& x, const auto& y) { return x.users.front() < y.users.front(); });
   return components;
