@@ -89,6 +89,11 @@ class Flags final : public OperatorOf<FlagsState> {
             my_turn = true;
           } else if (kind_of(item.payload) == MessageKind::kRaise) {
             on_raise(state, item, context);
+          } else if (kind_of(item.payload) == MessageKind::kForgotten && state.status != FlagStatus::kNone) {
+            // Whoever keeps the last record of each flag keeps none that names them. The flag itself is as it was.
+            const TickId updated = state.updated;
+            emit(state, What::kUpdated, Decision::kUnspecified, context);
+            state.updated = updated;
           }
           break;
       }

@@ -87,6 +87,8 @@ struct FlagsState final : State {
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override;
+  bool forget(Key key, const Erased& erased) override;
+  bool names(uint64_t user) const override;
 };
 
 // A flag in a sentence for people.

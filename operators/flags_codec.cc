@@ -1,6 +1,8 @@
 // The bytes of flags: the state, what is emitted, and the sentence for people.
+#include <algorithm>
 #include <cstdio>
 
+#include "operators/erased.h"
 #include "operators/flags.h"
 
 namespace bellwether {
@@ -89,6 +91,23 @@ void FlagsState::encode(std::string& out) const {
   w.u8(static_cast<uint8_t>(ending)), w.varint(ending_cursor);
   w.boolean(working), w.zigzag(cause_time_us), w.fixed64(cause_id_hash);
   seen.write(w);
+}
+
+bool FlagsState::forget(Key, const Erased& erased) {
+  bool changed = false;
+  for (FlagDecision& d : history) {
+    const std::string* name = erased.name(d.user_hash);
+    if (name != nullptr && d.user != *name) d.user = *name, changed = true;
+    if (!d.reason.empty() && (name != nullptr || erased.in(d.reason))) d.reason.clear(), changed = true;
+  }
+  return changed;
+}
+
+bool FlagsState::names(uint64_t user) const {
+  const auto has = [user](const std::vector<uint64_t>& users) {
+    return std::find(users.begin(), users.end(), user) != users.end();
+  };
+  return has(subjects) || has(beneficiaries);
 }
 
 size_t FlagsState::memory() const {

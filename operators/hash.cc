@@ -7,6 +7,24 @@
 
 namespace bellwether {
 
+std::string erased_name(uint64_t hash) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string name(kErasedPrefix);
+  for (int shift = 60; shift >= 0; shift -= 4) name += kDigits[hash >> shift & 15];
+  return name;
+}
+
+bool parse_erased_name(std::string_view id, uint64_t& hash) {
+  if (id.size() != kErasedNameBytes || !id.starts_with(kErasedPrefix)) return false;
+  hash = 0;
+  for (const char c : id.substr(kErasedPrefix.size())) {
+    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    if (digit < 0) return false;
+    hash = hash << 4 | static_cast<uint64_t>(digit);
+  }
+  return hash != 0;
+}
+
 Hasher::Hasher(std::string_view key) {
   for (size_t kind = 0; kind < secrets_.size(); ++kind) {
     std::string seed = "bellwether/1/" + std::to_string(kind) + "/";
@@ -16,6 +34,7 @@ Hasher::Hasher(std::string_view key) {
 }
 
 uint64_t Hasher::operator()(KeyKind kind, std::string_view id) const {
+  if (uint64_t spelt; id.size() == kErasedNameBytes && parse_erased_name(id, spelt)) return spelt;
   const auto& secret = secrets_[static_cast<size_t>(kind)];
   const uint64_t h = XXH3_64bits_withSecret(id.data(), id.size(), secret.data(), secret.size());
   return h != 0 ? h : 1;

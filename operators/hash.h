@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace bellwether {
@@ -32,12 +33,23 @@ struct Key {
 constexpr uint16_t slice_of(uint64_t hash) { return static_cast<uint16_t>(hash >> 56); }
 constexpr uint32_t shard_of(uint64_t hash, uint32_t shards) { return slice_of(hash) * shards / 256; }
 
+// What stands for an id that was erased: "erased:" and its hash in 16 hexadecimal digits (operators/erased.h).
+constexpr std::string_view kErasedPrefix = "erased:";
+constexpr size_t kErasedNameBytes = 23;
+std::string erased_name(uint64_t hash);
+// False where the text is none, or spells the hash 0.
+bool parse_erased_name(std::string_view id, uint64_t& hash);
+inline bool is_erased_name(std::string_view id) {
+  uint64_t hash;
+  return parse_erased_name(id, hash);
+}
+
 // XXH3 with a secret made of the configured key. Immutable after construction, so threads share it.
 class Hasher {
  public:
   // `key`: any text (configuration `community.hash_key`); the same key gives the same hashes on every machine.
   explicit Hasher(std::string_view key);
-  // Never 0: 0 stands for "none" in states.
+  // Never 0: 0 stands for "none" in states. An erased_name() gives the hash that it spells, whatever the kind.
   uint64_t operator()(KeyKind kind, std::string_view id) const;
   // The home of a beta event without a report: (program, tester).
   uint64_t pair(KeyKind kind, std::string_view a, std::string_view b) const;

@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "operators/erased.h"
+
 namespace bellwether {
 namespace {
 
@@ -253,6 +255,54 @@ LikeSeen decode_like_seen(std::string_view payload) {
   m.young = who & 1, m.one_purpose = who >> 1 & 1;
   close(r, MessageKind::kLikeSeen);
   return m;
+}
+
+bool forget(std::string& payload, Key to, const Erased& erased) {
+  const auto take = [&erased](std::string_view& id, uint64_t user) {
+    const std::string* name = erased.name(user);
+    if (name == nullptr || id.empty() || id == *name) return false;
+    id = *name;
+    return true;
+  };
+  std::string out;
+  const auto put = [&out](bool changed, const auto& message) {
+    if (changed) out = encode(message);
+  };
+  switch (kind_of(payload)) {
+    case MessageKind::kLikeChange: {
+      LikeChange m = decode_like_change(payload);
+      put(take(m.author.id, m.author.hash), m);
+      break;
+    }
+    case MessageKind::kCredit: {
+      Credit m = decode_credit(payload);
+      put(take(m.user_id, to.hash), m);
+      break;
+    }
+    case MessageKind::kActivity: {
+      Activity m = decode_activity(payload);
+      bool changed = take(m.user_id, to.hash);
+      if (erased.name(to.hash) != nullptr && !m.channel.empty() && m.channel != kErasedChannel)
+        m.channel = kErasedChannel, changed = true;
+      put(changed, m);
+      break;
+    }
+    case MessageKind::kGate: {
+      Gate m = decode_gate(payload);
+      put(take(m.user_id, to.hash), m);
+      break;
+    }
+    case MessageKind::kReply: {
+      Reply m = decode_reply(payload);
+      put(take(m.by.id, m.by.hash) | take(m.parent_author.id, m.parent_author.hash), m);
+      break;
+    }
+    default:  // hashes only
+      break;
+  }
+  if (out.empty()) return false;
+  payload = std::move(out);
+  return true;
 }
 
 }  // namespace bellwether

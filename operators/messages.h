@@ -28,6 +28,7 @@ enum class MessageKind : uint8_t {
   kBenefit = 12,    // flags -> scores: a flag that took from you opens, or ends
   kContinue = 13,   // an operator to itself: more of the work in hand
   kLikeSeen = 14,   // posts -> bursts
+  kForgotten = 15,  // engine -> flags: somebody you name was erased, say it anew
 };
 
 constexpr uint16_t kAuthentic = 256;  // authenticity: 0..256 of 256
@@ -224,6 +225,10 @@ struct LikeSeen {
 };
 std::string encode(const LikeSeen&);
 LikeSeen decode_like_seen(std::string_view payload);
+
+class Erased;  // operators/erased.h
+// Takes the names of the erased out of a message to `to` that waits for its round. True where it changed it.
+bool forget(std::string& payload, Key to, const Erased& erased);
 
 inline MessageKind kind_of(std::string_view payload) {
   return payload.empty() ? MessageKind::kNone : static_cast<MessageKind>(static_cast<uint8_t>(payload[0]));

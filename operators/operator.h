@@ -133,6 +133,8 @@ class Context {
   virtual void analyse(std::string_view input) = 0;
 };
 
+class Erased;  // operators/erased.h
+
 class State {
  public:
   virtual ~State() = default;
@@ -144,6 +146,11 @@ class State {
     encode(bytes);
     return bytes.empty();
   }
+  // Takes out the names of the erased (operators/erased.h), so that the state of `key` reads as if it had never known
+  // them. Called for every state that is read or held once anybody is erased. True where it changed something.
+  virtual bool forget(Key /*key*/, const Erased& /*erased*/) { return false; }
+  // Whether a record that it emitted may name this user, so that it should say it anew once they are erased.
+  virtual bool names(uint64_t /*user*/) const { return false; }
   // Has the processor fetch what the next fold will read first outside of the object itself. A hint.
   virtual void fetch_ahead() const {}
 };

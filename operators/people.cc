@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operators/credit.h"
+#include "operators/erased.h"
 #include "operators/messages.h"
 #include "operators/registry.h"
 
@@ -44,6 +45,17 @@ void PeopleState::encode(std::string& out) const {
     w.varint(static_cast<uint64_t>(t.to)), w.u8(static_cast<uint8_t>(t.key.kind)), w.fixed64(t.key.hash),
         w.zigzag(t.time_us), w.fixed64(t.id_hash), w.bytes(t.payload);
   book.write(w);
+}
+
+bool PeopleState::forget(Key key, const Erased& erased) {
+  bool changed = false;
+  const std::string* name = erased.name(key.hash);
+  if (name != nullptr) {
+    if (!id.empty() && id != *name) id = *name, changed = true;
+    changed |= portrait.forget();
+  }
+  if (!held_reason.empty() && (name != nullptr || erased.in(held_reason))) held_reason.clear(), changed = true;
+  return changed;
 }
 
 size_t PeopleState::memory() const {

@@ -42,12 +42,22 @@ uint32_t Portrait::days_active(int64_t today, uint32_t window_days) const {
 
 bool Portrait::act(int64_t time_us, ActKind kind, std::string_view channel) {
   const int64_t day = day_of(time_us);
-  const size_t hour = static_cast<size_t>(floor_div(time_us - day * kDayUs, kHourUs));
-  if (hours_[hour] != UINT32_MAX) ++hours_[hour];
-  if (uint32_t& n = acts_[static_cast<size_t>(kind)]; n != UINT32_MAX) ++n;
-  if (!channel.empty()) named(channels_, kChannels, channel);
+  if (!erased_) {
+    const size_t hour = static_cast<size_t>(floor_div(time_us - day * kDayUs, kHourUs));
+    if (hours_[hour] != UINT32_MAX) ++hours_[hour];
+    if (uint32_t& n = acts_[static_cast<size_t>(kind)]; n != UINT32_MAX) ++n;
+    if (!channel.empty()) named(channels_, kChannels, channel);
+  }
   if (active_on(day)) return false;
   mark_day(day);
+  return true;
+}
+
+bool Portrait::forget() {
+  if (erased_) return false;
+  erased_ = true;
+  hours_ = {}, acts_ = {};
+  channels_.clear(), topics_.clear();
   return true;
 }
 
@@ -68,7 +78,7 @@ void Portrait::named(std::vector<Named>& list, size_t most, std::string_view nam
 }
 
 void Portrait::write(Writer& w) const {
-  uint32_t hours = 0;
+  uint32_t hours = static_cast<uint32_t>(erased_) << 24;
   for (size_t i = 0; i < 24; ++i) hours |= static_cast<uint32_t>(hours_[i] != 0) << i;
   w.varint(hours);
   for (uint32_t n : hours_)
@@ -91,6 +101,7 @@ bool Portrait::read(Reader& r) {
   const uint64_t hours = r.varint();
   for (size_t i = 0; i < 24; ++i)
     if (hours >> i & 1) hours_[i] = static_cast<uint32_t>(r.varint());
+  erased_ = hours >> 24 & 1;
   const uint64_t acts = r.varint();
   for (size_t i = 0; i < kActKinds; ++i)
     if (acts >> i & 1) acts_[i] = static_cast<uint32_t>(r.varint());

@@ -43,11 +43,15 @@ class Portrait {
 
   // Returns true where this is the first act of its day.
   bool act(int64_t time_us, ActKind kind, std::string_view channel);
-  void topic(std::string_view name) { named(topics_, kTopics, name); }
+  void topic(std::string_view name) {
+    if (!erased_) named(topics_, kTopics, name);
+  }
   // Distinct days with an act among the window's days up to `today`.
   uint32_t days_active(int64_t today, uint32_t window_days) const;
   bool active_on(int64_t day) const;
   void mark_day(int64_t day);
+  // The user is erased: nothing but the days is kept, from here on too. False where it was known.
+  bool forget();
 
   const std::array<uint32_t, 24>& hours() const { return hours_; }  // UTC
   const std::array<uint32_t, kActKinds>& acts() const { return acts_; }
@@ -66,6 +70,7 @@ class Portrait {
   std::vector<Named> channels_, topics_;
   int64_t first_day_ = 0;  // of bit 0; rises as days are marked
   std::array<uint64_t, 3> days_{};
+  bool erased_ = false;
 };
 
 }  // namespace bellwether

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "operators/credit.h"
+#include "operators/erased.h"
 #include "operators/messages.h"
 #include "operators/portrait.h"
 #include "operators/registry.h"
@@ -100,6 +101,13 @@ void PostsState::encode(std::string& out) const {
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);
   w.varint(next_number);
   write_likes(w, open.data(), open.data() + open.size());
+}
+
+bool PostsState::forget(Key, const Erased& erased) {
+  const std::string* name = erased.name(author);
+  if (name == nullptr || author_id.empty() || author_id == *name) return false;
+  author_id = *name;
+  return true;
 }
 
 size_t PostsState::memory() const {

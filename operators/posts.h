@@ -65,6 +65,7 @@ struct PostsState final : State {
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override;
+  bool forget(Key key, const Erased& erased) override;
   bool blank() const override { return false; }
   static std::vector<PostLike> read_block(std::string_view bytes);
 };

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "operators/credit.h"
+#include "operators/erased.h"
 #include "operators/messages.h"
 #include "operators/portrait.h"
 
@@ -129,6 +130,13 @@ void ReferralsState::encode(std::string& out) const {
   w.varint(other_referrers);
   w.zigzag(amount_micros);
   seen.write(w);
+}
+
+bool ReferralsState::forget(Key, const Erased& erased) {
+  const std::string* name = erased.name(referrer_hash);
+  if (name == nullptr || referrer.empty() || referrer == *name) return false;
+  referrer = *name;
+  return true;
 }
 
 size_t ReferralsState::memory() const { return id.capacity() + referrer.capacity() + seen.memory(); }

@@ -32,6 +32,7 @@ struct ReferralsState final : State {
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override;
+  bool forget(Key key, const Erased& erased) override;
 };
 
 const Operator& referrals_operator();

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "operators/credit.h"
+#include "operators/erased.h"
 #include "operators/portrait.h"
 
 namespace bellwether {
@@ -20,9 +21,13 @@ RuleId rule_of(BetaTestKind kind, BetaTestStatus status) {
   return RuleId::kNone;
 }
 
+// A record whose tester was erased names the row of (program, tester) by its hash, as a report that is none.
+bool names_report(const BetaTestFact& test) { return test.report.present() && !is_erased_name(test.report.id); }
+
 // What a row is called: the report's id, or program and tester in a form that no pair of other texts has.
-std::string text_of(const BetaTestFact& test, std::string_view tester) {
-  if (test.report.present()) return std::string(test.report.id);
+std::string text_of(const BetaTestFact& test, std::string_view tester, uint64_t home) {
+  if (names_report(test)) return std::string(test.report.id);
+  if (test.report.present() || is_erased_name(tester)) return erased_name(home);
   std::string text(1, static_cast<char>(test.program.size()));
   text.push_back('\0');
   return text.append(test.program).append(tester);
@@ -43,9 +48,9 @@ class Reports final : public OperatorOf<ReportsState> {
   static Outcome fold_fact(ReportsState& state, Key key, const Fact& fact, Context& context) {
     const BetaTestFact& test = std::get<BetaTestFact>(fact.body);
     const Ref& filer = test.tester.present() ? test.tester : fact.user;
-    const std::string text = text_of(test, filer.id);
-    if (state.id.empty()) state.id = text, state.named = test.report.present();
-    if (state.id != text || state.named != test.report.present()) return Outcome::kCollision;
+    const std::string text = text_of(test, filer.id, key.hash);
+    if (state.id.empty()) state.id = text, state.named = names_report(test);
+    if (state.id != text || state.named != names_report(test)) return Outcome::kCollision;
 
     const bool again = state.seen.test_and_add(fact.id_hash, context.tick().slot);
     state.seen.keep_newest(kReportSeenMax);
@@ -182,6 +187,14 @@ void ReportsState::encode(std::string& out) const {
     w.varint(g.rules), g.event.write(w), w.u8(g.times);
   }
   seen.write(w);
+}
+
+bool ReportsState::forget(Key key, const Erased& erased) {
+  const std::string* name = erased.name(tester_hash);
+  if (name == nullptr || tester == *name) return false;
+  tester = *name;
+  if (!named) id = erased_name(key.hash);
+  return true;
 }
 
 size_t ReportsState::memory() const {

@@ -51,6 +51,7 @@ struct ReportsState final : State {
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override;
+  bool forget(Key key, const Erased& erased) override;
 };
 
 const Operator& reports_operator();

@@ -76,6 +76,7 @@ struct ScoresState final : State {
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override;
+  bool forget(Key key, const Erased& erased) override;
   bool blank() const override { return false; }
   void fetch_ahead() const override { book.fetch_ahead(); }
 };

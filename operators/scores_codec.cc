@@ -3,6 +3,7 @@
 //   row   = rule u8, cause u8 | 16 if the event is that of the row before | 32 if authentic = raw, [flag if cause is
 //   kFlag, kFlagEnd,
 //           kHalving], [event], day - day of the event, slot - slot of the event's time, count, raw, [authentic]
+#include "operators/erased.h"
 #include "operators/scores.h"
 
 namespace bellwether {
@@ -112,6 +113,14 @@ void ScoresState::encode(std::string& out) const {
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);
   w.varint(next_number);
   write_rows(w, rows);
+}
+
+bool ScoresState::forget(Key key, const Erased& erased) {
+  const std::string* name = erased.name(key.hash);
+  if (name == nullptr) return false;
+  const bool named = !id.empty() && id != *name;
+  if (named) id = *name;
+  return portrait.forget() || named;
 }
 
 size_t ScoresState::memory() const {

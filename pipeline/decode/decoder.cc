@@ -32,6 +32,16 @@ Encoding encoding_of(std::string_view value) {
   return at < value.size() && value[at] == '{' ? Encoding::kJsonOrProtobuf : Encoding::kProtobuf;
 }
 
+constexpr std::string_view kErasedDead{"\0erased\0", 8};
+
+bool decode_erased_dead(std::string_view value, Reason& reason, std::string_view& detail) {
+  if (value.size() <= kErasedDead.size() || !value.starts_with(kErasedDead)) return false;
+  const auto number = static_cast<uint8_t>(value[kErasedDead.size()]);
+  if (number == 0 || number >= static_cast<uint8_t>(Reason::kFuture)) return false;  // those behind are schedule's
+  reason = static_cast<Reason>(number), detail = value.substr(kErasedDead.size() + 1);
+  return true;
+}
+
 // Takes the schema registry's prefix off: 0, the schema's id in four bytes, and the path to the message within the
 // schema: a count and as many indexes, all zigzag varints; a count of 0 is short for the schema's first message. Which
 // schema a producer registered is its affair; the fields are read as the contract numbers them.
@@ -62,6 +72,12 @@ bool strip_registry_prefix(std::string_view& value) {
 
 }  // namespace
 
+std::string encode_erased_dead(Reason reason, std::string_view detail) {
+  std::string out(kErasedDead);
+  out += static_cast<char>(reason);
+  return out.append(detail);
+}
+
 struct Decoder::Json {
   decode::JsonReader reader;
 };
@@ -78,11 +94,13 @@ Reason Decoder::decode(std::string_view value, Arena& arena, Fact& out, std::str
   if (value.size() > kRecordBytesMax) return fail(Reason::kTooLarge, "the record is larger than 1 MiB");
   if (value.empty()) return fail(Reason::kUndecodable, "the record is empty");
 
-  std::string_view wire = value;
+  std::string_view wire = value, said;
+  Reason was;
   switch (encoding_of(value)) {
     case Encoding::kProtobuf:
       break;
     case Encoding::kRegistry:
+      if (decode_erased_dead(value, was, said)) return fail(was, said);
       if (!strip_registry_prefix(wire)) return fail(Reason::kUndecodable, "the schema-registry prefix is malformed");
       break;
     case Encoding::kJson: {

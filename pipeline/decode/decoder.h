@@ -13,6 +13,10 @@
 
 namespace bellwether {
 
+// What takes the place of a record that was a dead letter and named somebody who is erased: no event either, for the
+// same reason. No producer can mean it: its beginning was a malformed schema-registry prefix from the first.
+std::string encode_erased_dead(Reason reason, std::string_view detail);
+
 // One for each thread: it keeps the JSON parser's memory.
 class Decoder {
  public:

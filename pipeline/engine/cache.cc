@@ -68,6 +68,7 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
     slot->state = op.decode({});
     BELLWETHER_REQUIRE(slot->state != nullptr, "operator %s cannot make an empty state", op.name());
   }
+  if (erased_ != nullptr && !erased_->empty()) slot->state->forget(key.key, *erased_);
   slot->fixed_bytes = static_cast<uint32_t>(kSlotBytes + op.state_bytes());
   slot->bytes = static_cast<uint32_t>(slot->fixed_bytes + slot->state->memory());
   bytes_ += slot->bytes;
@@ -113,6 +114,14 @@ Status StateCache::peek(const StateKey& key, const State*& out) {
   const CacheSlot* slot = insert(key, true, row, status);
   if (!slot->blank) out = slot->state.get();
   return status;
+}
+
+void StateCache::forget(const Erased* erased) {
+  erased_ = erased;
+  for (const auto& [key, slot] : slots_) {
+    const bool has_row = slot->dirty || !slot->blank;
+    if (slot->state->forget(key.key, *erased) && has_row) folded(*slot);
+  }
 }
 
 void StateCache::folded(CacheSlot& slot) {

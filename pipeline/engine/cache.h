@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "operators/erased.h"
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/operator_set.h"
 #include "pipeline/engine/store.h"
@@ -75,6 +76,9 @@ class StateCache {
   // The state if the key has one that is not blank, here or in the store; null otherwise.
   Status peek(const StateKey& key, const State*& out);
 
+  // Whose names no state may hold from here on; those that are here forget them, and are dirty where they did.
+  void forget(const Erased* erased);
+
   // Says that the state was folded.
   void folded(CacheSlot& slot);
   const std::vector<CacheSlot*>& dirty() const { return dirty_; }
@@ -101,6 +105,7 @@ class StateCache {
   const OperatorSet& operators_;
   const Store& store_;
   size_t limit_bytes_;
+  const Erased* erased_ = nullptr;
   absl::flat_hash_map<StateKey, CacheSlot*, StateKey::Hash> slots_;
   std::vector<std::unique_ptr<CacheSlot[]>> slabs_;
   std::vector<CacheSlot*> free_, dirty_;

@@ -8,7 +8,7 @@
 namespace bellwether {
 namespace {
 
-enum : uint8_t { kFloorRow = 1, kConfigRow = 2, kGapRow = 3 };
+enum : uint8_t { kFloorRow = 1, kConfigRow = 2, kGapRow = 3, kErasureRow = 4 };
 
 }  // namespace
 
@@ -26,6 +26,15 @@ std::string encode(const GapRow& row) {
   w.u8(kGapRow), w.bytes(row.partition.topic), w.zigzag(row.partition.number), w.zigzag(row.from), w.zigzag(row.to);
   return out;
 }
+
+std::string encode(const ErasureRow& row) {
+  std::string out;
+  Writer w(out);
+  w.u8(kErasureRow), w.fixed64(row.user), w.varint(row.id_bytes);
+  return out;
+}
+
+std::string hash_key_print(const Hasher& hasher) { return std::to_string(hasher(KeyKind::kEvent, "bellwether")); }
 
 uint64_t gap_offsets(std::vector<GapRow> rows) {
   std::sort(rows.begin(), rows.end(), [](const GapRow& a, const GapRow& b) { return a.from < b.from; });
@@ -71,6 +80,11 @@ Status read_control(const Store& store, ControlLog& out) {
           const auto config = parse_canonical(r.bytes());
           good = config.ok() && row.number == out.versions.size();
           if (good) row.config = config.value(), out.versions.push_back(std::move(row));
+        } else if (good && kind == kErasureRow) {
+          ErasureRow row;
+          row.user = r.fixed64(), row.id_bytes = static_cast<uint32_t>(r.varint());
+          good = number == kErasureNumbers + out.erasures.size();
+          out.erasures.push_back(row);
         } else {
           good = false;
         }
@@ -80,7 +94,7 @@ Status read_control(const Store& store, ControlLog& out) {
                                  "written by a later version");
           return false;
         }
-        out.next = number + 1;
+        if (number < kErasureNumbers) out.next = number + 1;
         return true;
       });
   return status.ok() ? broken : status;

@@ -25,7 +25,7 @@ std::vector<Fixed> fixed_of(const Config& config) {
           {"community.window_days", std::to_string(config.community.window_days)},
           {"community.half_life_days", std::to_string(config.community.half_life_days)},
           // The key itself is a secret: the store keeps what it makes of a fixed text.
-          {"community.hash_key", std::to_string(Hasher(config.community.hash_key)(KeyKind::kEvent, "bellwether"))}};
+          {"community.hash_key", hash_key_print(Hasher(config.community.hash_key))}};
 }
 
 // A clock that was set back goes on from where it stood: all that is done by it are waits, and nobody may wait an hour
@@ -67,6 +67,7 @@ Engine::~Engine() {
   stop_.store(true);
   queue_changed_.notify_all();
   if (ingest_thread_.joinable()) ingest_thread_.join();
+  if (eraser_ != nullptr) eraser_->stop();
   committer_.reset();  // it publishes into this engine
 }
 
@@ -141,6 +142,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   set_ = store_.new_write_set();
   runner_->set_write_set(set_.get());
   for (const PartitionState& p : progress_.partitions) runner_->add_partition(p.id);
+  runner_->set_erased(erased_of(control_, hasher_));
   if (status = runner_->open(); !status.ok()) return status;
 
   IngestOptions ingest;
@@ -159,9 +161,15 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   const TickId committed = progress_.begun ? progress_.tick : TickId{};
   ingest_ = std::make_unique<Ingest>(ingest, hasher_, std::move(sources), control_, progress_.partitions, committed);
   ingest_->set_next_due(runner_->next_due());
+  tell_erased();
   committed_at_ = now_us();
-  published_ =
-      std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_, runner_->version(), 0);
+  published_ = std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_,
+                                                 runner_->version(), 0, erased_);
+  uint64_t removed = 0;
+  if (store_.get(Family::kMeta, keys::kErased, row, status)) removed = Reader(row).varint();
+  if (!status.ok()) return status;
+  eraser_ = std::make_unique<Eraser>(
+      store_, Eraser::Deps{[this] { return published(); }, options_.rewrite_log, options_.say}, removed);
   outbox_erased_ = progress_.outbox_next - 1;
   status = published_->scan_outbox(0, [&](uint64_t number, uint8_t, const ChangeId&, std::string_view) {
     outbox_erased_ = number - 1;
@@ -225,9 +233,14 @@ Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
 }
 
 Status Engine::run() {
-  if (!options_.inline_ingest) ingest_thread_ = std::thread([this] { ingest_loop(); });
+  if (!options_.inline_ingest) {
+    ingest_thread_ = std::thread([this] { ingest_loop(); });
+    eraser_->start();
+  }
   Status status;
   for (bool done = false; status.ok() && !done && !abandon_;) status = step(done);
+  if (status.ok() && !stop_) status = finish_erasures();
+  eraser_->stop();
   stop_ = true;
   queue_changed_.notify_all();
   if (ingest_thread_.joinable()) ingest_thread_.join();
@@ -241,6 +254,47 @@ Status Engine::step(bool& done) {
   Status status = next_chunk(chunk, done);
   if (status.ok() && chunk) status = process(*chunk);
   if (status.ok() && !abandon_) status = after_tick(!chunk);
+  return status;
+}
+
+// Who reads to an end leaves a folder that holds no name; a service goes on at its next start.
+Status Engine::finish_erasures() {
+  Status status;
+  while (status.ok() && !stop_ && eraser_->failure().ok() && !eraser_->waits_outside() &&
+         eraser_->done() < runner_->erased()->size()) {
+    status = after_tick(true);
+    if (status.ok() && anything_) {
+      status = settle();
+      if (status.ok()) status = commit();
+    }
+    if (status.ok()) status = settle();
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return status.ok() ? eraser_->failure() : status;
+}
+
+void Engine::tell_erased() {
+  if (erased_ == runner_->erased()) return;
+  ingest_->set_erased(runner_->erased());
+  const std::lock_guard lock(mutex_);
+  erased_ = runner_->erased();
+}
+
+std::shared_ptr<const Erased> Engine::erased() const {
+  const std::lock_guard lock(mutex_);
+  return erased_;
+}
+
+// Some rows a call, so that no tick waits long.
+Status Engine::scrub() {
+  constexpr size_t kRows = 256;
+  Status status = runner_->scrub(eraser_->take(kRows), outbox_erased_ + 1);
+  if (uint64_t done; eraser_->says_done(done)) {
+    std::string row;
+    Writer(row).varint(done);
+    set_->put(Family::kMeta, keys::kErased, row);
+  }
+  anything_ = true;
   return status;
 }
 
@@ -296,6 +350,7 @@ Status Engine::process(Chunk& chunk) {
       read_to = std::max(read_to, chunk.records[i]->offset + 1);
     }
     status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
+    tell_erased();
     if (progress_.first_folded == INT64_MIN) progress_.first_folded = progress_.folded;
     if (status.ok()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;
@@ -316,6 +371,14 @@ Status Engine::process(Chunk& chunk) {
 // Wall time decides when a commit is made, never what is in it.
 Status Engine::after_tick(bool idle) {
   runner_->evict();
+  if (options_.inline_ingest && eraser_->done() < runner_->erased()->size()) {
+    bool waits;
+    if (Status status = eraser_->step(waits); !status.ok()) return status;
+  }
+  if (eraser_->has_work())
+    if (Status status = scrub(); !status.ok()) return status;
+  // A tombstone's row holds the name until the commit that lets go of it.
+  anything_ |= eraser_->waits_outside() && outbox_delivered_.load() > outbox_erased_;
   const bool asked = options_.commit_now && options_.commit_now();
   if (!asked && !idle && ++ticks_since_look_ < 16) return {};
   ticks_since_look_ = 0;
@@ -353,6 +416,7 @@ Status Engine::settle() {
 Status Engine::commit() {
   runner_->collect_accounts();
   ++flight_;
+  eraser_->committing(flight_);
   Committer::Job job;
   job.prepare = runner_->write(*set_, flight_);
   if (progress_.folded != INT64_MIN) {
@@ -376,10 +440,10 @@ Status Engine::commit() {
   }
   set_->put(Family::kMeta, keys::kProgress, progress_.encode());
   job.set = std::move(set_);
-  job.publish = [this, progress = progress_, version = runner_->version(),
-                 number = flight_](std::shared_ptr<const Snapshot> snapshot) {
-    auto next =
-        std::make_shared<const Published>(std::move(snapshot), operators_, versions_, progress, version, number);
+  job.publish = [this, progress = progress_, version = runner_->version(), number = flight_,
+                 erased = runner_->erased()](std::shared_ptr<const Snapshot> snapshot) {
+    auto next = std::make_shared<const Published>(std::move(snapshot), operators_, versions_, progress, version, number,
+                                                  erased);
     const std::lock_guard lock(mutex_);
     published_ = std::move(next);
     published_changed_.notify_all();
@@ -406,9 +470,13 @@ Status read_published(const Store& store, const OperatorSet& operators, std::sha
   uint16_t version = 0;
   for (const ConfigVersion& v : control.versions)
     if (v.from_slot <= progress.folded) version = v.number;
+  // Hashes of ids in texts need the hasher, which outlives what is read through it.
+  const std::string hash_key = control.versions.back().config.hash_key;
+  const auto hasher = std::make_shared<const Hasher>(hash_key);
+  auto erased = erased_of(control, *hasher);
   out = std::make_shared<const Published>(
       store.snapshot(), operators, std::make_shared<const std::vector<ConfigVersion>>(std::move(control.versions)),
-      std::move(progress), version, 0);
+      std::move(progress), version, 0, std::shared_ptr<const Erased>(erased.get(), [erased, hasher](const Erased*) {}));
   return {};
 }
 
@@ -435,6 +503,8 @@ EngineFigures Engine::figures() const {
     out.queue_bytes = queue_bytes_;
     out.pending = queue_records_;
   }
+  out.erased = erased()->size();
+  out.erasures_pending = out.erased - std::min<uint64_t>(out.erased, eraser_->done());
   out.pending += ingest_->pending();
   out.caught_up = ingest_->caught_up();
   out.commit = committer_->figures();

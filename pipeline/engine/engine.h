@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "pipeline/engine/commit.h"
+#include "pipeline/engine/erasure.h"
 #include "pipeline/engine/fold_options.h"
 #include "pipeline/engine/ingest.h"
 #include "pipeline/engine/published.h"
@@ -27,6 +28,9 @@ struct EngineOptions {
   std::function<int64_t()> clock_us;  // wall time; empty: the machine's
   bool inline_ingest = false;         // no ingest thread: the caller of run() polls too
   bool inline_commit = false;  // no commit thread: a commit reaches the store in land(), or when it is waited for
+  // The first step of an erasure where there is a log of ours (erasure.h), and a line for the program's log.
+  decltype(Eraser::Deps::rewrite_log) rewrite_log;
+  std::function<void(const std::string&)> say;
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
   FoldOptions fold;  // shards, threads, cache and outbox are set from the configuration
@@ -42,6 +46,7 @@ struct EngineFigures {
   FoldFigures cache;
   std::vector<PartitionFigures> partitions;
   uint64_t outbox_pending = 0;
+  uint64_t erased = 0, erasures_pending = 0;  // people erased; those of whom a file may still hold the name
 };
 
 class TickRunner;
@@ -76,6 +81,8 @@ class Engine {
   std::shared_ptr<const Published> wait_published(uint64_t number, int64_t timeout_us) const;
   EngineFigures figures() const;
   const Hasher& hasher() const { return hasher_; }
+  // Whose names nothing may hold that is written from now on. Any thread.
+  std::shared_ptr<const Erased> erased() const;
   // Outbox rows up to and including this number have arrived where they should; the next commit erases them.
   void outbox_delivered(uint64_t through) { outbox_delivered_.store(through); }
 
@@ -88,6 +95,9 @@ class Engine {
   Status next_chunk(std::unique_ptr<Chunk>& chunk, bool& done);
   Status process(Chunk& chunk);
   Status after_tick(bool idle);
+  Status scrub();
+  Status finish_erasures();
+  void tell_erased();
   Status commit();
   Status settle();
   int64_t now_us() const { return options_.clock_us(); }
@@ -104,6 +114,7 @@ class Engine {
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<WriteSet> set_;
   std::unique_ptr<Committer> committer_;
+  std::unique_ptr<Eraser> eraser_;
   uint64_t flight_ = 0, landed_ = 0;  // numbers of commits
   bool anything_ = false;             // to commit
   int64_t committed_at_ = 0;
@@ -118,6 +129,7 @@ class Engine {
   mutable std::mutex mutex_;
   mutable std::condition_variable published_changed_;
   std::shared_ptr<const Published> published_;
+  std::shared_ptr<const Erased> erased_;
   EngineFigures figures_;
   int64_t figures_at_ = 0;
 

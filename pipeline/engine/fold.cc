@@ -33,6 +33,7 @@ TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators,
   for (uint32_t i = 0; i < options_.shards; ++i)
     shards_.push_back(std::make_unique<Shard>(env_, store_, options_.cache_bytes / options_.shards));
   for (auto& shard : shards_) shard->meet(&shards_);
+  erased_ = std::make_shared<const Erased>(hasher_);
   wanted_.resize(shards_.size());
   for (const Operator* op : operators_.all())
     if (op->hourly()) hourly_.push_back(op);
@@ -161,6 +162,7 @@ Status TickRunner::run(TickId tick, std::span<Record* const> records) {
   BELLWETHER_REQUIRE(!progress_.begun || progress_.tick < tick, "tick (%lld, %u) after (%lld, %u)",
                      static_cast<long long>(tick.slot), tick.sub, static_cast<long long>(progress_.tick.slot),
                      progress_.tick.sub);
+  if (Status status = learn_erasures(tick, records); !status.ok()) return status;
   progress_.tick = tick;
   progress_.begun = true;
   size_t facts = 0;
@@ -247,6 +249,8 @@ Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
     }
     findings.erase(findings.begin(), due);
   }
+  if (!erased_now_.empty())
+    if (Status status = say_flags_anew(); !status.ok()) return status;
   return progress_.jobs.empty() ? Status{} : slice_jobs();
 }
 

@@ -30,6 +30,12 @@ class TickRunner final : public StateReader {
 
   // What no commit carries yet, beside dirty states, goes straight into this set: called once after each commit began.
   void set_write_set(WriteSet* set) { set_ = set; }
+  // Those of the control log, and what of the record's names goes because of them; before open().
+  void set_erased(std::shared_ptr<const Erased> erased);
+  const std::shared_ptr<const Erased>& erased() const { return erased_; }
+  // Puts rows that hold a name of theirs into the write set anew, without it (erasure.h). `outbox_from`: the first row
+  // of the outbox that is still there.
+  Status scrub(std::span<const RowName> rows, uint64_t outbox_from);
   // Reads counters and dead letters' keys; after `progress` was filled.
   Status open();
 
@@ -71,6 +77,8 @@ class TickRunner final : public StateReader {
   void leave_over();
   Status finish();
   void dead(TickId tick, const Record& record);
+  Status learn_erasures(TickId tick, std::span<Record* const> records);
+  Status say_flags_anew();
   void engine_message(StoredMessage message);
   Status slice_jobs();
   void start_jobs(const Cutoffs& before, const Cutoffs& after);
@@ -94,6 +102,8 @@ class TickRunner final : public StateReader {
   std::vector<uint64_t> dead_;      // by partition
   std::vector<const Operator*> hourly_;
   std::set<DeadKey> dead_keys_;  // of the rows in `views`
+  std::shared_ptr<const Erased> erased_;
+  std::vector<uint64_t> erased_now_;  // in the tick in hand
   WriteSet* set_ = nullptr;
   uint64_t committed_ = 0;
   uint32_t engine_sequence_ = 0;

@@ -70,6 +70,7 @@ void TickRunner::dead(TickId tick, const Record& record) {
   row.slot = tick.slot, row.sub = tick.sub;
   if (record.detail != nullptr) row.detail = *record.detail;
   row.raw = record.raw.substr(0, kRawKept), row.raw_bytes = record.raw.size();
+  if (erased_->in_bytes(row.raw)) row.raw = {};
   const std::string bytes = encode(row);
   const DeadKey key{tick, hasher_(KeyKind::kEvent, row.from.topic), row.from.number, row.offset};
   set_->put(Family::kViews, keys::dead(key), bytes);

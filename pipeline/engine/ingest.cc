@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operators/erased.h"
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/keys.h"
 
@@ -198,7 +199,18 @@ void Ingest::pass_gap(Partition& p, size_t index, int64_t from, int64_t to) {
   new_gaps_.push_back({next_control_++, encode(row)});
 }
 
+void Ingest::set_erased(std::shared_ptr<const Erased> erased) {
+  const std::lock_guard lock(erased_mutex_);
+  erased_told_ = std::move(erased);
+  erased_count_.store(erased_told_->size(), std::memory_order_release);
+}
+
 void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
+  const size_t erased = erased_count_.load(std::memory_order_acquire);
+  if (erased != (erased_ == nullptr ? 0 : erased_->size())) {
+    const std::lock_guard lock(erased_mutex_);
+    erased_ = erased_told_;
+  }
   batch.records.resize(batch.raw.records.size());
   size_t at = 0;
   for (const RawRecord& raw : batch.raw.records) {
@@ -211,6 +223,10 @@ void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
     record.partition = p.number;
     record.batch = &batch;
     record.reason = decoder_.decode(raw.value, batch.arena, record, &detail_);
+    if (record.reason == Reason::kNone) {
+      record.erases = std::holds_alternative<ErasureFact>(record.body);
+      if (erased_ != nullptr) forget(record, *erased_), record.erased = static_cast<uint32_t>(erased_->size());
+    }
     Placed placed;
     if (record.reason != Reason::kNone) {
       placed = schedule_.place_dead(index, raw.offset);

@@ -59,6 +59,8 @@ class Ingest {
   // until_end). `waited`: there was nothing to do, and nothing was waited for.
   Status step(std::unique_ptr<Chunk>& chunk, bool& done, bool& waited);
 
+  // Whose names are dropped as records are decoded. Any thread.
+  void set_erased(std::shared_ptr<const Erased> erased);
   // The earliest slot in which something happens without a record; told by the fold, read by quiet floors.
   void set_next_due(int64_t slot) { next_due_.store(slot, std::memory_order_relaxed); }
   std::vector<PartitionFigures> figures() const;                                 // any thread; up to 100 ms old
@@ -137,6 +139,10 @@ class Ingest {
   std::vector<int64_t> joined_append_us_;
   std::string detail_;
 
+  std::mutex erased_mutex_;
+  std::shared_ptr<const Erased> erased_told_;
+  std::atomic<size_t> erased_count_{0};  // in erased_told_
+  std::shared_ptr<const Erased> erased_;
   std::atomic<int64_t> next_due_{INT64_MAX};
   std::atomic<uint64_t> pending_{0};
   std::atomic<bool> caught_up_{false};

@@ -147,6 +147,10 @@ bool parse_number(std::string_view bytes, uint64_t& out) {
   return p.done();
 }
 
+std::string erasing(uint64_t user) { return Maker(9).u8('e').u64(user).take(); }
+std::string erasing_begin() { return "e"; }
+std::string erasing_end() { return "f"; }
+
 std::string counter(CounterId id) { return Maker(7).u8('c').u16(id.family).u32(id.number).take(); }
 std::string counter_begin() { return "c"; }
 std::string counter_end() { return "d"; }

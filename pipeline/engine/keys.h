@@ -9,7 +9,7 @@
 //            'I', index u8, order u64, kind u8, hash u64                                           lists
 //   outbox   number u64
 //   control  number u64
-//   meta     text; 'c', family u16, number u32 is a counter
+//   meta     text; 'c', family u16, number u32 is a counter; 'e', user hash u64 is the name of one being erased
 #pragma once
 
 #include <cstdint>
@@ -119,6 +119,11 @@ std::string counter_begin();
 std::string counter_end();
 bool parse_counter(std::string_view bytes, CounterId& out);
 
+std::string erasing(uint64_t user);
+std::string erasing_begin();
+std::string erasing_end();
+
+constexpr std::string_view kErased = "removed";     // varint: so many of the control log's erasures left no trace
 constexpr std::string_view kProgress = "progress";  // see meta.h
 constexpr std::string_view kFixed = "fixed";
 

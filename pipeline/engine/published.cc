@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pipeline/engine/cache.h"
+#include "pipeline/engine/erasure.h"
 
 namespace bellwether {
 namespace {
@@ -22,7 +23,9 @@ std::unique_ptr<State> Published::state(OperatorId op, Key key, Status& status) 
     status = damaged("a state");
     return nullptr;
   }
-  return blank ? nullptr : std::move(state);
+  if (blank) return nullptr;
+  if (!erased_->empty()) state->forget(key, *erased_);
+  return state;
 }
 
 std::string Published::block(OperatorId op, Key key, int64_t day, uint32_t number, Status& status) const {
@@ -83,6 +86,9 @@ Status Published::scan_changes(OutKind kind, const std::optional<ChangeId>& afte
                                             broken = damaged("a change's row");
                                             return false;
                                           }
+                                          std::string forgotten;
+                                          if (forget_row(static_cast<uint8_t>(kind), id, payload, *erased_, forgotten))
+                                            payload = forgotten;
                                           return visit(id, payload);
                                         });
   return status.ok() ? broken : status;
@@ -100,6 +106,7 @@ Status Published::scan_dead(const std::optional<DeadKey>& after,
                                broken = damaged("a dead letter's row");
                                return false;
                              }
+                             if (erased_->in_bytes(row.raw)) row.raw = {};
                              return visit(id, row);
                            });
   return status.ok() ? broken : status;
@@ -122,7 +129,9 @@ Status Published::scan_states(const std::function<bool(const StateKey&, const St
       broken = damaged("a state");
       return false;
     }
-    return blank || visit(key, *state);
+    if (blank) return true;
+    if (!erased_->empty()) state->forget(key.key, *erased_);
+    return visit(key, *state);
   });
   return status.ok() ? broken : status;
 }
@@ -140,6 +149,8 @@ Status Published::scan_outbox(
           broken = damaged("an outbox row");
           return false;
         }
+        std::string forgotten;
+        if (forget_row(kind, id, payload, *erased_, forgotten)) payload = forgotten;
         return visit(number, kind, id, payload);
       });
   return status.ok() ? broken : status;

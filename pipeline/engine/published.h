@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "operators/erased.h"
 #include "pipeline/engine/config_version.h"
 #include "pipeline/engine/meta.h"
 #include "pipeline/engine/operator_set.h"
@@ -21,13 +22,14 @@ class Published {
  public:
   Published(std::shared_ptr<const Snapshot> snapshot, const OperatorSet& operators,
             std::shared_ptr<const std::vector<ConfigVersion>> versions, EngineProgress progress, uint16_t version,
-            uint64_t number)
+            uint64_t number, std::shared_ptr<const Erased> erased)
       : snapshot_(std::move(snapshot)),
         operators_(operators),
         versions_(std::move(versions)),
         progress_(std::move(progress)),
         version_(version),
-        number_(number) {}
+        number_(number),
+        erased_(std::move(erased)) {}
 
   // Commits since the process began; rises by one with each. 0: what a restart found.
   uint64_t number() const { return number_; }
@@ -47,6 +49,9 @@ class Published {
   const std::vector<ConfigVersion>& versions() const { return *versions_; }
   const OperatorSet& operators() const { return operators_; }
   const Snapshot& snapshot() const { return *snapshot_; }
+  // Whose names no answer holds, also where the store still does.
+  const Erased& erased() const { return *erased_; }
+  const std::shared_ptr<const Erased>& shared_erased() const { return erased_; }
 
   // Null where the key has no state, or on an error told in `status`.
   std::unique_ptr<State> state(OperatorId op, Key key, Status& status) const;
@@ -86,6 +91,7 @@ class Published {
   EngineProgress progress_;
   uint16_t version_;
   uint64_t number_;
+  std::shared_ptr<const Erased> erased_;
 };
 
 // Reads through a Published; what it hands out lives until clear(). One thread.

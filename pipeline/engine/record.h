@@ -25,6 +25,8 @@ struct Record : Fact {
   int64_t offset = 0;
   uint32_t partition = 0;  // number in the engine
   bool late = false;
+  bool erases = false;            // holds an Erasure
+  uint32_t erased = 0;            // how many erasures were known when it was decoded
   Reason reason = Reason::kNone;  // not kNone: a dead letter
   const std::string* detail = nullptr;
   PollBatch* batch = nullptr;

@@ -243,6 +243,7 @@ class RocksSnapshot final : public Snapshot {
   RocksSnapshot& operator=(const RocksSnapshot&) = delete;
   ~RocksSnapshot() override { database_->db->ReleaseSnapshot(snapshot_); }
 
+  uint64_t sequence() const override { return snapshot_->GetSequenceNumber(); }
   bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
     rocksdb::ReadOptions options;
     options.snapshot = snapshot_;
@@ -337,6 +338,18 @@ class RocksStore final : public Store {
     return explain(status, "drop rows", database_->path);
   }
 
+  Status purge(std::span<const Family> families, uint64_t sequence, const std::function<bool()>& stop,
+               bool& held) override {
+    uint64_t oldest = 0;
+    held = database_->db->GetIntProperty(rocksdb::DB::Properties::kOldestSnapshotSequence, &oldest) && oldest != 0 &&
+           oldest < sequence;
+    if (held) return {};
+    // All families, so that no file of the write-ahead log is needed any more: RocksDB then deletes them.
+    rocksdb::Status status = database_->db->Flush({}, database_->handles);
+    for (size_t i = 0; status.ok() && i < families.size(); ++i) status = rewrite(families[i], stop);
+    return explain(status, "rewrite the files", database_->path);
+  }
+
   Figures figures() const override {
     Figures figures;
     std::error_code error;
@@ -357,6 +370,26 @@ class RocksStore final : public Store {
   }
 
  private:
+  // Part by part where there is much, by the slice that a state's key begins with: other compactions get their turn.
+  rocksdb::Status rewrite(Family family, const std::function<bool()>& stop) {
+    constexpr uint64_t kPartBytes = uint64_t{256} << 20, kSlices = 256;
+    auto* handle = database_->handle(family);
+    uint64_t bytes = 0;
+    if (family == Family::kState) database_->db->GetIntProperty(handle, "rocksdb.live-sst-files-size", &bytes);
+    const uint64_t parts = std::clamp<uint64_t>(bytes / kPartBytes, 1, kSlices);
+    rocksdb::CompactRangeOptions options;
+    options.exclusive_manual_compaction = false;
+    options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+    rocksdb::Status status;
+    for (uint64_t part = 0; status.ok() && part < parts && !stop(); ++part) {
+      const std::string from{'\0', static_cast<char>(kSlices * part / parts)};
+      const std::string to{'\0', static_cast<char>(kSlices * (part + 1) / parts)};
+      const rocksdb::Slice begin = slice(from), end = slice(to);
+      status = database_->db->CompactRange(options, handle, part == 0 ? nullptr : &begin,
+                                           part + 1 == parts ? nullptr : &end);
+    }
+    return status;
+  }
   std::shared_ptr<Database> database_;
 };
 

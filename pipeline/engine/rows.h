@@ -7,12 +7,17 @@
 
 #include "pipeline/decode/reason.h"
 #include "pipeline/engine/keys.h"
+#include "pipeline/engine/store.h"
 #include "pipeline/sources/source.h"
 
 namespace bellwether {
 
 // Kinds of outbox rows are those of OutKind, and this one.
 constexpr uint8_t kOutDeadLetter = 5;
+// A key whose records in a topic shall go: an empty value in a compacted topic. The payload is encode_tombstone().
+constexpr uint8_t kOutTombstone = 6;
+std::string encode_tombstone(std::string_view topic, std::string_view key);  // topic without prefix: ".scores"
+bool decode_tombstone(std::string_view payload, std::string_view& topic, std::string_view& key);
 
 // A dead letter as it stands in `views` and in the outbox.
 struct DeadLetterRow {
@@ -30,5 +35,11 @@ bool decode(std::string_view bytes, DeadLetterRow& out);  // its views point int
 // bytes.
 std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload);
 bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::string_view& payload);
+
+// A row of the store by its name.
+struct RowName {
+  Family family = Family::kState;
+  std::string key;
+};
 
 }  // namespace bellwether

@@ -34,6 +34,8 @@ class WriteSet {
 class Snapshot {
  public:
   virtual ~Snapshot() = default;
+  // Rises with every write. 0 where purge() has no use for it.
+  virtual uint64_t sequence() const { return 0; }
   // False when there is no such key. An I/O error is told in `status`.
   virtual bool get(Family family, std::string_view key, std::string& value, Status& status) const = 0;
   // Rows with from <= key < to in key order (`to` empty: to the end); visit returns false to stop.
@@ -46,6 +48,16 @@ class Snapshot {
 
 class Store {
  public:
+  // Rewrites the families' files, all of them, and the log before them, so that no overwritten or erased row from
+  // before the snapshot of that sequence() is left in any. `held`: an older snapshot is alive and keeps such rows:
+  // nothing was done, ask again. Takes the time of a whole compaction, beside reads and writes. `stop` is asked now and
+  // then.
+  virtual Status purge(std::span<const Family> families, uint64_t sequence, const std::function<bool()>& stop,
+                       bool& held) {
+    (void)families, (void)sequence, (void)stop;
+    held = false;
+    return {};
+  }
   virtual ~Store() = default;
   virtual std::unique_ptr<WriteSet> new_write_set() = 0;
   // All of it or nothing. `sync`: durable when it returns; without, a crash of the machine may lose it but never part

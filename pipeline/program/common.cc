@@ -79,6 +79,19 @@ void set_up_logging(const LoggingConfig& config) {
   spdlog::set_formatter(std::move(formatter));
 }
 
+Status keep_erased(const std::string& from, const Config& config, Store& store) {
+  if (from.empty()) return {};
+  StoreOptions options;
+  options.block_cache_mb = 16;
+  options.read_only = true;
+  std::unique_ptr<Store> theirs;
+  Status status = open_rocks_store(from, options, theirs);
+  const Hasher hasher(config.community.hash_key);
+  if (status.ok()) status = take_erasures(*theirs, store, hasher);
+  if (!status.ok()) status.message = "--keep-erased: " + status.message;
+  return status;
+}
+
 int failed(std::string_view text) {
   std::cerr << "bellwether: " << text << "\n";
   return 1;

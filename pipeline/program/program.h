@@ -39,6 +39,9 @@ class StopOnSignal {
   static bool stopped();
 };
 
+// Puts the erasures of the data folder `from` into `store`, the way of --keep-erased; nothing where `from` is empty.
+Status keep_erased(const std::string& from, const Config& config, Store& store);
+
 // Hands every dump line of a data folder to `line`; gives an exit code.
 int dump_folder(const std::string& data, const std::function<void(std::string_view line)>& line);
 

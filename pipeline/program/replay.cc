@@ -14,7 +14,7 @@ namespace {
 
 struct ReplayOptions {
   std::vector<std::string> files, sets;
-  std::string data, config, until;
+  std::string data, config, until, keep_erased;
 };
 
 void print_account(const Engine& engine, double seconds, uint64_t consumed_before) {
@@ -56,6 +56,8 @@ int replay(const ReplayOptions& options) {
   StoreOptions store_options;
   store_options.block_cache_mb = config.engine.block_cache_mb;
   if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok())
+    return failed(status.message);
+  if (const Status status = keep_erased(options.keep_erased, config, *store); !status.ok())
     return failed(status.message);
   std::unique_ptr<Engine> engine;
   if (const Status status =
@@ -99,6 +101,10 @@ void add_replay_command(CLI::App& app, int& exit_code) {
   command->add_option("--data", options->data, "The data folder (default: engine.data_dir)");
   command->add_option("--config", options->config, "The configuration file")->check(CLI::ExistingFile);
   command->add_option("--set", options->sets, "A setting, KEY=VALUE; may be repeated");
+  command
+      ->add_option("--keep-erased", options->keep_erased,
+                   "A data folder whose erasures hold here too, from the first record on")
+      ->check(CLI::ExistingDirectory);
   command->add_option("--until", options->until, "Events later than this are from the future (default: now)");
   command->callback([options, &exit_code] { exit_code = replay(*options); });
 }

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "pipeline/program/program.h"
+#include "pipeline/service/forget_record.h"
 #include "pipeline/service/outbox.h"
 #include "pipeline/service/service.h"
 #include "pipeline/sources/embedded_log.h"
@@ -17,7 +18,7 @@ namespace {
 struct ServeOptions {
   std::string config;
   std::vector<std::string> sets;
-  std::string on_gap;
+  std::string on_gap, keep_erased;
   bool check = false, until_end = false;
 };
 
@@ -28,6 +29,7 @@ struct Inputs {
   std::unique_ptr<KafkaSource> kafka;
   std::vector<IngestSource> sources;
   std::shared_ptr<KafkaOutage> outage = std::make_shared<KafkaOutage>();
+  ForgettingInput* written = nullptr;      // set before the engine runs
   std::atomic<Metrics*> metrics{nullptr};  // hears the statistics of Kafka once there are metrics
 };
 
@@ -87,15 +89,16 @@ class Around {
   Status start(const Config& config, Engine& engine, const Store& store, Inputs& inputs) {
     inputs_ = &inputs;
     if (inputs.log != nullptr) {
-      input_ = make_embedded_input(*inputs.log);
+      input_ = forgetting(engine, make_embedded_input(*inputs.log));
     } else {
       KafkaSink::Options options;
       options.topics.clear();  // the topics read are not ours to make
       if (Status status = KafkaSink::open(config.kafka, options, {log_kafka, {}, inputs.outage}, producer_);
           !status.ok())
         return status;
-      input_ = make_kafka_input(*producer_, config.kafka.topics);
+      input_ = forgetting(engine, make_kafka_input(*producer_, config.kafka.topics));
     }
+    inputs.written = input_.get();
     if (!config.metrics.listen.empty()) {
       Metrics::Deps deps;
       deps.published = [&engine] { return engine.published(); };
@@ -145,6 +148,9 @@ class Around {
   }
 
  private:
+  static std::unique_ptr<ForgettingInput> forgetting(Engine& engine, std::unique_ptr<InputLog> to) {
+    return std::make_unique<ForgettingInput>(std::move(to), engine.hasher(), [&engine] { return engine.erased(); });
+  }
   uint64_t outbox_failures() {
     const std::lock_guard lock(mutex_);
     return outbox_ == nullptr ? 0 : outbox_->failures();
@@ -153,7 +159,7 @@ class Around {
   std::mutex mutex_;
   Inputs* inputs_ = nullptr;
   std::unique_ptr<KafkaSink> producer_;
-  std::unique_ptr<InputLog> input_;
+  std::unique_ptr<ForgettingInput> input_;
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<Service> service_;
@@ -173,11 +179,25 @@ int serve(const ServeOptions& options) {
   store_options.block_cache_mb = config.engine.block_cache_mb;
   if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok())
     return failed(status.message);
+  if (const Status status = keep_erased(options.keep_erased, config, *store); !status.ok())
+    return failed(status.message);
   Inputs inputs;
   if (const Status status = open_inputs(config, inputs); !status.ok()) return failed(status.message);
   EngineOptions engine_options;
   engine_options.until_end = options.until_end;
   engine_options.outbox = !config.kafka.brokers.empty() && config.kafka.outputs;
+  const Hasher hasher(config.community.hash_key);
+  if (inputs.log != nullptr) {
+    engine_options.rewrite_log = [&inputs, &hasher](const std::shared_ptr<const Erased>& erased,
+                                                    const std::vector<std::string>& names,
+                                                    const std::function<bool()>& stop) {
+      inputs.written->fence();
+      RecordForgetter forgetter(hasher, erased, names);
+      return inputs.log->rewrite([&](std::string_view value, std::string& out) { return forgetter.forget(value, out); },
+                                 stop);
+    };
+  }
+  engine_options.say = [](const std::string& text) { spdlog::info("{}", text); };
   std::unique_ptr<Engine> engine;
   if (const Status status = Engine::open(config, program_operators(), *store, inputs.sources, engine_options, engine);
       !status.ok())
@@ -212,6 +232,10 @@ void add_serve_command(CLI::App& app, int& exit_code) {
   command->add_option("--set", options->sets, "A setting, KEY=VALUE; may be repeated");
   command->add_flag("--check", options->check, "Only check the configuration");
   command->add_flag("--until-end", options->until_end, "Read what is there now, then exit");
+  command
+      ->add_option("--keep-erased", options->keep_erased,
+                   "A data folder whose erasures hold here too, from the first record on")
+      ->check(CLI::ExistingDirectory);
   command
       ->add_option("--on-gap", options->on_gap,
                    "Where records were deleted before they were read: fail, or skip to the first available and count "

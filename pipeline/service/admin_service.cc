@@ -185,6 +185,8 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
   add_detail(out, "uncommitted_bytes", figures.dirty_bytes);
   add_detail(out, "queue_bytes", figures.queue_bytes);
   add_detail(out, "caught_up", figures.caught_up ? 1 : 0);
+  add_detail(out, "erased_people", figures.erased);
+  add_detail(out, "erasures_pending", figures.erasures_pending);  // a file may still hold the name
   if (core_.deps().store) {
     const Store::Figures store = core_.deps().store();
     add_detail(out, "store_disk_bytes", store.bytes_on_disk);

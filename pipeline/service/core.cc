@@ -158,6 +158,7 @@ void ServiceCore::tick() {
     if (second) next_second = now + std::chrono::seconds(1);
     tend(moved, second);
     if (second) pinned_.expire();
+    if (moved) pinned_.forget(published->erased().size());
     if (deps_.metrics != nullptr && (moved || second)) {
       deps_.metrics->queue("calls", executor_.queued());
       if (moved && deps_.figures) {

@@ -45,6 +45,7 @@ void add_ctl_commands(CLI::App& app, int& exit_code) {
   ctl::add_flags(*c, run);
   ctl::add_watch(*c, run);
   ctl::add_admin(*c, run);
+  ctl::add_erase(*c, run);
   ctl::add_publish(*c, run);
 }
 

@@ -97,6 +97,7 @@ void add_users(CLI::App& ctl, const Run& run);
 void add_flags(CLI::App& ctl, const Run& run);
 void add_watch(CLI::App& ctl, const Run& run);
 void add_admin(CLI::App& ctl, const Run& run);
+void add_erase(CLI::App& ctl, const Run& run);
 void add_publish(CLI::App& ctl, const Run& run);
 
 }  // namespace bellwether::ctl

@@ -14,7 +14,8 @@ namespace {
 constexpr int kEventsMax = 10'000;
 constexpr size_t kInFlightMax = 8;  // requests of a stream between reading and answering
 constexpr int kStreamTimeoutMs = 30'000;
-constexpr Roles kMay = kReaders;  // by event: judgements are for staff, everything else for platforms and admins
+constexpr Roles kMay = kReaders;  // by event: erasures are for admins, other judgements for staff, everything else for
+                                  // platforms and admins
 
 InputTopic topic_of(const pb::Event& event) {
   switch (event.body_case()) {
@@ -39,13 +40,15 @@ InputTopic topic_of(const pb::Event& event) {
 
 bool may_publish(const Caller& caller, const pb::Event& event) {
   if (caller.role == Role::kAdmin) return true;
+  if (event.judgement().has_erasure()) return false;  // it cannot be taken back
   return event.has_judgement() ? caller.role == Role::kModerator : caller.role == Role::kPlatform;
 }
 
 grpc::Status not_allowed(const Caller& caller, int index) {
   return call_error(grpc::StatusCode::PERMISSION_DENIED, "ROLE",
                     "events[" + std::to_string(index) +
-                        "]: judgements are for moderators and admins, all other events for platforms and admins",
+                        "]: erasures are for admins, other judgements for moderators and admins, all other events for "
+                        "platforms and admins",
                     {{"role", role_name(caller.role)}});
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "pipeline/service/forget_record.h"
 #include "pipeline/sources/embedded_log.h"
 #include "pipeline/sources/kafka_sink.h"
 
@@ -106,6 +107,19 @@ class KafkaInput final : public InputLog {
 };
 
 }  // namespace
+
+void ForgettingInput::append(std::vector<InputRecord> records, int timeout_ms, std::function<void(InputAck)> done) {
+  const std::shared_lock lock(gate_);
+  if (const auto erased = erased_(); !erased->empty()) {
+    RecordForgetter forgetter(hasher_, erased, {});
+    std::string out;
+    for (InputRecord& record : records) {
+      if (forgetter.forget(record.value, out)) record.value = out;
+      if (const std::string* name = erased->name(record.user_hash)) record.user = *name;
+    }
+  }
+  to_->append(std::move(records), timeout_ms, std::move(done));
+}
 
 std::unique_ptr<InputLog> make_embedded_input(EmbeddedLog& log) { return std::make_unique<EmbeddedInput>(log); }
 std::unique_ptr<InputLog> make_kafka_input(KafkaSink& sink, const std::vector<std::string>& topics) {

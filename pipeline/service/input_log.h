@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -43,6 +45,26 @@ class InputLog {
   // are durable or one failed, maybe in this call, maybe on another thread, and must be short. Any thread. May block
   // for as long as the log pushes back, at most `timeout_ms` with Kafka.
   virtual void append(std::vector<InputRecord> records, int timeout_ms, std::function<void(InputAck)> done) = 0;
+};
+
+class Erased;
+class Hasher;
+// Between the services and a log: what comes in is written without the names of the erased.
+class ForgettingInput final : public InputLog {
+ public:
+  // `erased`: who is by now; any thread. All must outlive it.
+  ForgettingInput(std::unique_ptr<InputLog> to, const Hasher& hasher,
+                  std::function<std::shared_ptr<const Erased>()> erased)
+      : to_(std::move(to)), hasher_(hasher), erased_(std::move(erased)) {}
+  void append(std::vector<InputRecord> records, int timeout_ms, std::function<void(InputAck)> done) override;
+  // Returns once every append that may have known fewer erasures than there are now has been handed to the log.
+  void fence() { const std::unique_lock lock(gate_); }
+
+ private:
+  const std::unique_ptr<InputLog> to_;
+  const Hasher& hasher_;
+  const std::function<std::shared_ptr<const Erased>()> erased_;
+  std::shared_mutex gate_;
 };
 
 // `log` and `sink` must outlive what is made.

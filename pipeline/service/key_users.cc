@@ -212,7 +212,8 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
                        const bool known = user_message(lookup, core_.hasher()(KeyKind::kUser, in.user()),
                                                        audience_of(call.caller), *out.mutable_user());
                        if (!lookup.status().ok()) return io_error(lookup.status());
-                       if (!known) return unknown_user(in.user());
+                       // Who is erased is known by no id but the one that stands for them.
+                       if (!known || out.user().id() != in.user()) return unknown_user(in.user());
                        set_as_of(call.reading->at(), *out.mutable_as_of());
                        return grpc::Status::OK;
                      });
@@ -250,7 +251,7 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
           if (grpc::Status chosen = choose(in, call.reading->community(), choice); !chosen.ok()) return chosen;
           const uint64_t user = core_.hasher()(KeyKind::kUser, in.user());
           Lookup lookup(call.reading);
-          if (lookup.user_name(user).empty())
+          if (lookup.user_name(user) != in.user())
             return lookup.status().ok() ? unknown_user(in.user()) : io_error(lookup.status());
           const size_t each = in.events_per_contribution() == 0
                                   ? 10
@@ -291,7 +292,9 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
     for (const std::string& id : in.users()) {
       if (call.over())
         return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed while users were read");
-      if (!user_message(lookup, core_.hasher()(KeyKind::kUser, id), audience_of(call.caller), *out.add_users())) {
+      pb::User& user = *out.add_users();
+      if (!user_message(lookup, core_.hasher()(KeyKind::kUser, id), audience_of(call.caller), user) ||
+          user.id() != id) {
         out.mutable_users()->RemoveLast();
         out.add_missing(id);
       }

@@ -50,6 +50,14 @@ bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, con
       out = {".deadletters", record.id(), record.id(), record.SerializeAsString()};
       return true;
     }
+    case kOutTombstone: {
+      std::string_view topic, key;
+      if (!decode_tombstone(payload, topic, key)) return false;
+      // A dead letter's id is its key; that it went must not look like a repeat of it.
+      const bool dead = topic == ".deadletters";
+      out = {std::string(topic), std::string(key), dead ? std::string(key) + "/erased" : text_of(id), {}, true};
+      return true;
+    }
     default:
       return false;
   }
@@ -86,7 +94,7 @@ bool Outbox::send(const Published& at) {
           return false;
         }
         const std::string topic = prefix_ + message.topic;
-        if (!sink_->enqueue({number, topic, message.key, message.value, message.id}, 50)) {
+        if (!sink_->enqueue({number, topic, message.key, message.value, message.id, message.tombstone}, 50)) {
           full = true;
           return false;
         }

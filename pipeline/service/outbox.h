@@ -18,6 +18,7 @@ namespace bellwether {
 // What one outbox row becomes. `topic` without the prefix: ".scores".
 struct OutMessage {
   std::string topic, key, id, value;
+  bool tombstone = false;  // there is no value, not even an empty one
 };
 // `name` gives the names of the users that a flag's row names by their hashes; without it the hashes stand for them.
 // False where the row cannot be read.

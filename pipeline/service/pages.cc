@@ -84,6 +84,15 @@ std::shared_ptr<const Reading> PinnedReadings::find(uint64_t commit, Clock::time
   return nullptr;
 }
 
+void PinnedReadings::forget(size_t erased) {
+  std::list<Pin> gone;
+  const std::lock_guard lock(mutex_);
+  for (auto pin = pins_.begin(); pin != pins_.end();) {
+    const auto at = pin++;
+    if (at->reading->at().erased().size() < erased) gone.splice(gone.end(), pins_, at);
+  }
+}
+
 void PinnedReadings::expire(Clock::time_point now) {
   std::list<Pin> gone;  // a snapshot is let go outside the lock
   const std::lock_guard lock(mutex_);

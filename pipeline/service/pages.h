@@ -41,6 +41,9 @@ class PinnedReadings {
   void pin(const std::shared_ptr<const Reading>& reading, Clock::time_point now = Clock::now());
   // Null where it is no longer pinned.
   std::shared_ptr<const Reading> find(uint64_t commit, Clock::time_point now = Clock::now());
+  // Lets go those that know of fewer erasures: they show a name, and keep its rows on disk. Their pages go on from the
+  // newest.
+  void forget(size_t erased);
   // Lets go what is over. To be called now and then, so that no snapshot stays without need.
   void expire(Clock::time_point now = Clock::now());
 

@@ -110,6 +110,11 @@ Status EmbeddedLog::Impl::open_partition(size_t number, std::vector<std::string>
   for (const fs::directory_entry& entry : fs::directory_iterator(partition.dir, code)) {
     Segment segment;
     segment.path = entry.path().string();
+    if (segment.path.ends_with(kRewrittenEnding)) {  // a kill came before it took the old one's place
+      std::error_code gone;
+      fs::remove(segment.path, gone);
+      continue;
+    }
     if (!parse_segment_name(entry.path().filename().string(), segment.first_offset)) continue;
     segment.durable_bytes = static_cast<int64_t>(entry.file_size(code));
     if (code) break;
@@ -255,6 +260,10 @@ void EmbeddedLog::Impl::commit(std::vector<Pending> group) {
   std::stable_sort(group.begin(), group.end(),
                    [](const Pending& a, const Pending& b) { return a.partition < b.partition; });
   const int64_t append_us = last_append_us_ = std::max(options_.now_us(), last_append_us_);
+  std::vector<Pending> seals;
+  for (Pending& pending : group)
+    if (pending.seal) seals.push_back(std::move(pending));
+  std::erase_if(group, [](const Pending& pending) { return pending.seal; });
   for (size_t begin = 0; begin < group.size();) {
     const size_t number = group[begin].partition;
     Partition& partition = *partitions_[number];
@@ -272,6 +281,10 @@ void EmbeddedLog::Impl::commit(std::vector<Pending> group) {
       group[begin].done(status.ok() ? Appended{{}, offset, append_us} : Appended{status, -1, -1});
       offset += group[begin].count;
     }
+  }
+  for (const Pending& seal : seals) {
+    const Status status = seal_now(*partitions_[seal.partition], static_cast<uint32_t>(seal.partition), append_us);
+    seal.done({status, -1, -1});
   }
 }
 
@@ -401,8 +414,12 @@ EmbeddedLog::Impl::SegmentView EmbeddedLog::Impl::segment(size_t partition, int6
   const auto after = std::ranges::upper_bound(segments, offset, {}, &Segment::first_offset);
   if (after == segments.begin()) return {};
   const Segment& segment = *std::prev(after);
-  return {true, segment.path, segment.first_offset, segment.durable_bytes,
-          after == segments.end() ? -1 : after->first_offset};
+  return {true,
+          segment.path,
+          segment.first_offset,
+          segment.durable_bytes,
+          after == segments.end() ? -1 : after->first_offset,
+          segment.generation};
 }
 
 int64_t EmbeddedLog::Impl::wait_past(size_t partition, int64_t offset, int timeout_ms) const {
@@ -445,6 +462,9 @@ void EmbeddedLog::append_async(size_t partition, const std::vector<std::string_v
 int64_t EmbeddedLog::end_offset(size_t partition) const { return impl_->end_offset(partition); }
 int64_t EmbeddedLog::first_offset(size_t partition) const { return impl_->first_offset(partition); }
 void EmbeddedLog::set_retain_from(size_t partition, int64_t offset) { impl_->set_retain_from(partition, offset); }
+Status EmbeddedLog::rewrite(const Change& change, const std::function<bool()>& stop) {
+  return impl_->rewrite(change, stop);
+}
 Status EmbeddedLog::enforce_retention() { return impl_->enforce_retention(); }
 
 }  // namespace bellwether

@@ -77,6 +77,14 @@ class EmbeddedLog {
   // is begun. Any thread.
   Status enforce_retention();
 
+  // Gives each record for which `change` gives another value that value, at the same offset, so that the old one is in
+  // no file of the log any more. Holds for every record appended before the call; appends and readers go on meanwhile,
+  // and a reader may still be handed the old value. Segments are written beside the old ones, synced, and renamed over
+  // them: a kill leaves each either old or new. `stop` is asked now and then and ends it early. One call at a time, on
+  // a thread that may take its time.
+  using Change = std::function<bool(std::string_view value, std::string& out)>;
+  Status rewrite(const Change& change, const std::function<bool()>& stop);
+
   // A source over the durable records; topic "log". Its calls come from one thread; several readers may live at once.
   std::unique_ptr<Source> reader();
 

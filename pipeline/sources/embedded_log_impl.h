@@ -27,6 +27,7 @@ class EmbeddedLog::Impl {
   Status open(std::vector<std::string>& messages);
   void append(size_t partition, const std::vector<std::string_view>& values, std::function<void(const Appended&)> done);
   Status enforce_retention();
+  Status rewrite(const Change& change, const std::function<bool()>& stop);
   void set_retain_from(size_t partition, int64_t offset);
 
   size_t partitions() const { return partitions_.size(); }
@@ -41,6 +42,7 @@ class EmbeddedLog::Impl {
     int64_t first_offset = 0;
     int64_t durable_bytes = 0;
     int64_t next_first_offset = -1;  // of the segment after it, -1 where it is the newest
+    uint64_t generation = 0;         // rises when it is rewritten: then bytes lie elsewhere, offsets do not
   };
   SegmentView segment(size_t partition, int64_t offset) const;
   // Waits until the end lies past `offset`; gives the end.
@@ -52,6 +54,7 @@ class EmbeddedLog::Impl {
     int64_t created_us = 0;
     int64_t durable_bytes = 0;
     std::string path;
+    uint64_t generation = 0;
   };
   struct Partition {
     std::string dir;
@@ -70,6 +73,7 @@ class EmbeddedLog::Impl {
     std::string records;  // encoded
     uint32_t count = 0;
     std::function<void(const Appended&)> done;
+    bool seal = false;  // no records: the next ones begin a new segment
   };
 
   Status open_partition(size_t number, std::vector<std::string>& messages);
@@ -79,6 +83,10 @@ class EmbeddedLog::Impl {
   Status write_frame(Partition& partition, uint32_t number, const std::string& records, uint32_t count,
                      int64_t append_us);
   Status begin_segment(Partition& partition, uint32_t number, int64_t append_us);
+  Status seal(size_t partition);
+  Status seal_now(Partition& partition, uint32_t number, int64_t append_us);
+  Status rewrite_segment(size_t partition, int64_t first_offset, const Change& change,
+                         const std::function<bool()>& stop);
   Status write_all(LogFile& file, std::string_view bytes, int64_t at);
 
   const std::string dir_;

@@ -209,7 +209,8 @@ bool KafkaSink::Impl::enqueue(const OutRecord& record, int timeout_ms) {
   ticket->sequence = record.sequence;
   for (;;) {
     const rd_kafka_resp_err_t error =
-        send(std::string(record.topic), record.key, record.value, record.id, ticket.get());
+        send(std::string(record.topic), record.key, record.tombstone ? std::string_view{} : record.value, record.id,
+             ticket.get());
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
       (void)ticket.release();
       return true;

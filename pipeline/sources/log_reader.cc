@@ -46,6 +46,7 @@ class EmbeddedLog::Reader : public Source {
     int fd = -1;
     std::string path;
     int64_t segment_first = -1;
+    uint64_t generation = 0;  // of the segment when it was opened
     uint64_t salt = 0;
     int64_t durable_bytes = 0;  // of the segment, when last asked
     int64_t byte = 0;           // where the next frame begins in the file
@@ -106,16 +107,23 @@ Status EmbeddedLog::Reader::Cursor::fill(size_t size) {
 }
 
 Status EmbeddedLog::Reader::open_segment(size_t partition, Cursor& cursor, int64_t offset) {
-  const Impl::SegmentView segment = log_->segment(partition, offset);
-  cursor.reset();
-  const int64_t first = log_->first_offset(partition);
-  if (!segment.found || offset < first) {
-    return Status::error("log [" + std::to_string(partition) + "]: offset " + std::to_string(offset) +
-                         " was deleted; the first one kept is " + std::to_string(first));
+  Impl::SegmentView segment = log_->segment(partition, offset);
+  for (bool same = false; !same;) {
+    cursor.reset();
+    const int64_t first = log_->first_offset(partition);
+    if (!segment.found || offset < first) {
+      return Status::error("log [" + std::to_string(partition) + "]: offset " + std::to_string(offset) +
+                           " was deleted; the first one kept is " + std::to_string(first));
+    }
+    cursor.path = segment.path;
+    cursor.fd = ::open(segment.path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (cursor.fd < 0) return Status::error(segment.path + ": " + std::strerror(errno));
+    // Rewritten between the look and the opening: which of the two was opened is not known.
+    const Impl::SegmentView again = log_->segment(partition, offset);
+    same = again.generation == segment.generation;
+    segment = again;
   }
-  cursor.path = segment.path;
-  cursor.fd = ::open(segment.path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (cursor.fd < 0) return Status::error(segment.path + ": " + std::strerror(errno));
+  cursor.generation = segment.generation;
   cursor.byte = 0;
   cursor.frame_offset = segment.first_offset;
   cursor.durable_bytes = segment.durable_bytes;
@@ -137,11 +145,13 @@ Status EmbeddedLog::Reader::next_frame(size_t partition, Cursor& cursor) {
   if (cursor.byte >= cursor.durable_bytes) {
     const Impl::SegmentView segment = log_->segment(partition, cursor.segment_first);
     const bool deleted = !segment.found || segment.first_offset != cursor.segment_first;
-    if (!deleted) cursor.durable_bytes = segment.durable_bytes;
-    if (deleted || cursor.byte >= cursor.durable_bytes) {
+    const bool rewritten = !deleted && segment.generation != cursor.generation;
+    if (!deleted && !rewritten) cursor.durable_bytes = segment.durable_bytes;
+    if (deleted || rewritten || cursor.byte >= cursor.durable_bytes) {
       // A segment deleted under the reader is left where it stands; the next one begins at the next offset or the gap
-      // is told.
-      if (!deleted && segment.next_first_offset != cursor.frame_offset) {
+      // is told. Of one that was rewritten all that was known of the old form is read; what it holds more begins at
+      // another byte.
+      if (!deleted && !rewritten && segment.next_first_offset != cursor.frame_offset) {
         return Status::error(cursor.path + ": ends at offset " + std::to_string(cursor.frame_offset) +
                              ", but the next segment begins at " + std::to_string(segment.next_first_offset));
       }

@@ -49,6 +49,8 @@ bool next_record(std::string_view& records, std::string_view& value);
 // Where the next good frame begins in `bytes` from `from` on; npos where there is none.
 size_t find_frame(uint64_t salt, std::string_view bytes, size_t from);
 
+// Ends the name of a segment's new form until it takes the old one's place.
+constexpr std::string_view kRewrittenEnding = ".seg.new";
 std::string segment_name(int64_t first_offset);  // "00000000000000000042.seg"
 bool parse_segment_name(std::string_view name, int64_t& first_offset);
 

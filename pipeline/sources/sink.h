@@ -17,7 +17,8 @@ struct OutRecord {
   std::string_view topic;
   std::string_view key;
   std::string_view value;
-  std::string_view id;  // sent as header "id"; empty: no header
+  std::string_view id;     // sent as header "id"; empty: no header
+  bool tombstone = false;  // no value at all: a compacted topic lets go of what stands under the key
 };
 
 class Sink {
@@ -42,12 +43,13 @@ class MemorySink : public Sink {
   struct Kept {
     uint64_t sequence;
     std::string topic, key, value, id;
+    bool tombstone = false;
   };
   bool enqueue(const OutRecord& record, int) override {
     const std::lock_guard lock(mutex_);
     if (!accepting_) return false;
     kept_.push_back({record.sequence, std::string(record.topic), std::string(record.key), std::string(record.value),
-                     std::string(record.id)});
+                     std::string(record.id), record.tombstone});
     acknowledged_ = record.sequence;
     return true;
   }

@@ -5,6 +5,7 @@
 #include "pipeline/decode/decoder.h"
 #include "pipeline/engine/control.h"
 #include "pipeline/engine/keys.h"
+#include "pipeline/tools/times.h"
 #include "tests/model/communities.h"
 #include "tests/model/harness.h"
 #include "tests/sim/world.h"
@@ -48,6 +49,16 @@ Shape shape_of(const Options& options) {
                                       .posts = static_cast<int>(dice.between(10, 60)),
                                       .events = static_cast<int>(dice.between(80, 500))};
     for (const model::Event& e : model::make_stream(stream)) shape.stream.push_back({e.time_us, model::wire(e)});
+  }
+  if (dice.chance(25)) {  // some ask to be forgotten, in the middle of it all
+    for (int64_t n = dice.between(1, 3); n > 0 && !shape.stream.empty(); --n) {
+      const auto at = static_cast<size_t>(dice.below(static_cast<int64_t>(shape.stream.size())));
+      Arriving wish{shape.stream[at].time_us, {}};
+      wish.value = R"({"id":"erasure )" + std::to_string(n) + R"(","time":")" + time_text(wish.time_us) +
+                   R"(","user":"staff","judgement":{"erasure":{"subject":"u)" + std::to_string(dice.below(12)) +
+                   R"("}}})";
+      shape.stream.insert(shape.stream.begin() + static_cast<ptrdiff_t>(at) + 1, std::move(wish));
+    }
   }
   std::vector<bool> dropped(shape.stream.size());
   for (const auto& [from, to] : options.drop)
@@ -407,7 +418,8 @@ void World::drain() {
         if (process_->sink != nullptr) process_->sink->deliver();
       }
     });
-    quiet = process_ != nullptr && process_->source->all_read() ? quiet + 1 : 0;
+    const bool read = process_ != nullptr && process_->source->all_read();
+    quiet = read && process_->engine->figures().erasures_pending == 0 ? quiet + 1 : 0;
   }
   if (failed()) return;
   process_->engine->stop();
