@@ -301,8 +301,11 @@ bool Ingest::quiet_due(int64_t now, int64_t& slot) const {
   return due < slot;
 }
 
+// Behind an earlier end's floor (a file that has grown, a second --until-end) a record may stand in a tick that its own
+// time does not reach: that tick must be over too, or the record would wait for ever in a run that says it is done.
 int64_t Ingest::end_slot() const {
-  return newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs);
+  const int64_t slot = newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs);
+  return open_.empty() ? slot : std::max(slot, open_.rbegin()->first.slot + 1);
 }
 
 // A partition is a laggard while it stands lowest and another one has something that waits for it; after `max_lag` of
