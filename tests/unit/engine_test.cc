@@ -67,6 +67,7 @@ struct HowRun {
   size_t timer_rows = 1 << 18;
   size_t parallel_items = 8;
   bool inline_ingest = true;
+  bool in_flight = false;  // each commit stays under way until the next one is asked for
 };
 
 struct Result2 {
@@ -127,6 +128,7 @@ Result2 run(const Input& input, const HowRun& setup) {
     EngineOptions options;
     options.floors = false;
     options.inline_ingest = setup.inline_ingest;
+    options.inline_commit = setup.in_flight;
     options.file_append_us = kStart + 100 * kDayUs;
     int64_t clock = 0;
     options.clock_us = [&clock] { return clock; };  // stands still: no commit by time
@@ -217,6 +219,18 @@ TEST(Engine, SameWhereverCommitsFall) {
     expect_same(reference(), out);
   }
   expect_same(reference(), run(input(), {.cache_mb = 1, .commit_seed = 5, .timer_rows = 3}));
+}
+
+// What a commit carries that has not reached the store yet (ledger blocks, states, timers, lists) is read all the same:
+// here each commit is under way while the ticks up to the next one fold, with a cache too small to hold what they need.
+TEST(Engine, SameWhileACommitIsUnderWay) {
+  for (int seed = 1; seed <= 3; ++seed) {
+    const Result2 out =
+        run(input(), {.shards = 2, .cache_mb = 1, .commit_seed = seed, .timer_rows = 3, .in_flight = true});
+    EXPECT_GT(out.commits, 20u);
+    expect_same(reference(), out);
+    expect_same(reference(), run(input(), {.commit_seed = seed, .kills = 8, .in_flight = true}));
+  }
 }
 
 TEST(Engine, SameWhereverItIsKilled) {
