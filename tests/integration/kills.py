@@ -187,13 +187,19 @@ class Run:
     # ---- the whole ----
 
     def run(self):
-        # More than is sent; a user has some 0.7 events a day. Rings enough for flags to come in every part of it.
+        # First a small community full of rings, so that flags and alerts come however slow the machine is; then more than is
+        # sent: a user has some 0.7 events a day.
         small = self.rounds < 200
         per_second = PER_SECOND // 2 if small else PER_SECOND
-        users = 400 if small else 20000
-        days = max(40, self.rounds * 8 * per_second // (users * 7 // 10)) if self.rounds > 20 else 40
-        rings = ["--ring", "20x10:0.9:burst"] * min(7 + days // 10 - 4, 60) + ["--ring", "12x8:0.9:burst"]
-        events, _ = simulate(f"kills-{users}-{days}", "--users", users, "--days", days, "--seed", 5, *rings)
+        users = 1000 if small else 20000
+        days = max(40, self.rounds * 8 * per_second // (users * 7 // 10))
+        rings = ["--ring", "20x10:0.9:burst"]
+        parts = [
+            simulate("kills-opening", "--users", 100, "--days", 5, "--seed", 5, "--start", "2024-12-27", "--camouflage", 0.2, *rings * 3)[0],
+            simulate(f"kills-{users}-{days}", "--users", users, "--days", days, "--seed", 5, *rings * (days // 10))[0],
+        ]
+        events = folder(f"kills-{self.where}-feed") / "events.jsonl"
+        events.write_text("".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
         self.feed = Feed(events, per_second=per_second)
         self.serve.spawn()
         self.ready()
