@@ -99,14 +99,14 @@ class WrittenSource final : public Source {
   };
   struct Part {
     std::deque<Line> lines;  // views into them stay good
-    size_t at = 0;
-    bool away = false;            // no leader: nothing comes, and nobody knows whether there is something
-    size_t per_poll = SIZE_MAX;   // at most so many records a poll
-    std::vector<int64_t> handed;  // the clock at which each record was handed out
+    size_t first = 0;        // offset of lines[0]
+    size_t at = 0;           // the next offset to be read
+    size_t end() const { return first + lines.size(); }
+    bool away = false;           // no leader: nothing comes, and nobody knows whether there is something
+    size_t per_poll = SIZE_MAX;  // at most so many records a poll
   };
   std::deque<Part> parts;
   bool file = false;  // ends where its lines end
-  int64_t now_us = 0;
   std::function<void(size_t partition, size_t records)> on_poll;
 
   size_t add(const std::string& topic) {
@@ -125,18 +125,21 @@ class WrittenSource final : public Source {
     Part& part = parts[p];
     out.next_offset = static_cast<int64_t>(part.at);
     if (part.away) return {};
-    for (; part.at < part.lines.size() && out.records.size() < std::min(max, part.per_poll); ++part.at) {
-      const Line& line = part.lines[part.at];
+    for (; part.at < part.end() && out.records.size() < std::min(max, part.per_poll); ++part.at) {
+      const Line& line = part.lines[part.at - part.first];
       out.records.push_back({static_cast<int64_t>(part.at), line.append_us, line.value});
-      part.handed.push_back(now_us);
     }
     out.next_offset = static_cast<int64_t>(part.at);
-    out.at_end = part.at == part.lines.size();
+    out.at_end = part.at == part.end();
     out.ended = out.at_end && file;
     if (on_poll) on_poll(p, out.records.size());
     return {};
   }
-  int64_t end_offset(size_t p) override { return static_cast<int64_t>(parts[p].lines.size()); }
+  int64_t end_offset(size_t p) override { return static_cast<int64_t>(parts[p].end()); }
+  // Lets go of what was read, but for the newest so many, which open ticks may hold.
+  void forget(size_t p, size_t keep) {
+    for (Part& part = parts[p]; part.at - part.first > keep; ++part.first) part.lines.pop_front();
+  }
 
  private:
   std::vector<PartitionId> ids_;
@@ -179,7 +182,6 @@ struct Rig {
   void step() {
     if (engine == nullptr) open();
     ASSERT_NE(engine, nullptr);
-    source.now_us = clock;
     const Status status = engine->step(done);
     ASSERT_TRUE(status.ok()) << status.message;
     engine->land();
