@@ -145,6 +145,9 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
   auto batch = std::make_shared<PollBatch>();
   if (Status status = sources_[p.source].source->poll(p.local, options_.batch, wait, batch->raw); !status.ok())
     return status;
+  // Nobody looked for so long (the process stood still, the machine slept) that what was seen before says nothing: the
+  // first look after it may be empty only because the source has not asked the broker yet.
+  if (now - p.polled_at >= options_.idle_us) p.empty_since = -1;
   p.polled_at = now;
   p.at_end = batch->raw.at_end;
   p.seen |= p.at_end || !batch->raw.records.empty();
