@@ -63,7 +63,9 @@ struct HowRun {
   uint32_t shards = 1, threads = 1, batch = 1000, cache_mb = 64;
   uint32_t tick_records = 32;
   int commit_seed = 0;  // 0: only at the end
+  int commit_one_in = 40;
   int kills = 0;
+  int kill_within = 600;  // ticks and chunks, of some 4,000
   size_t timer_rows = 1 << 18;
   size_t parallel_items = 8;
   bool inline_ingest = true;
@@ -76,7 +78,8 @@ struct Result2 {
   std::vector<Account> by_partition;
   uint64_t ticks = 0, commits = 0;
   std::array<uint64_t, kReasons> dead{};
-  size_t leftovers_seen = 0;
+  // Restarts that found something waiting in the store: messages that a tick left over, results of analyses.
+  size_t with_leftovers = 0, with_findings = 0;
 };
 
 void rows_of(const Store& store, Family family, std::string_view from, std::string_view to,
@@ -139,10 +142,10 @@ Result2 run(const Input& input, const HowRun& setup) {
     options.fold.dead_rows = 20;
     std::unique_ptr<Engine> engine;
     const bool kill = attempt < setup.kills;
-    int left = kill ? static_cast<int>(random() % 3000) : -1;
+    int left = kill ? static_cast<int>(random() % setup.kill_within) : -1;
     options.commit_now = [&] {
       if (kill && --left < 0) engine->abandon();
-      return setup.commit_seed != 0 && random() % 40 == 0;
+      return setup.commit_seed != 0 && random() % setup.commit_one_in == 0;
     };
     Status status = Engine::open(config_of(setup), toy_operators(), *store, {{&source, false}}, options, engine);
     EXPECT_TRUE(status.ok()) << status.message;
@@ -150,6 +153,11 @@ Result2 run(const Input& input, const HowRun& setup) {
     EXPECT_TRUE(status.ok()) << status.message;
     out.commits += engine->figures().commit.commits;
     if (!kill) break;
+    engine.reset();
+    std::shared_ptr<const Published> found;
+    if (!read_published(*store, toy_operators(), found).ok()) continue;
+    out.with_leftovers += !found->progress().leftovers.empty();
+    out.with_findings += !found->progress().findings.empty();
   }
   read_outcome(*store, out);
   return out;
@@ -239,6 +247,19 @@ TEST(Engine, SameWhereverItIsKilled) {
     if (seed == 6) how.inline_ingest = false;
     expect_same(reference(), run(input(), how));
   }
+}
+
+// Every tick is committed, so that what a tick leaves to a later one is what the next process begins with.
+TEST(Engine, NothingThatWaitsIsForgottenInARestart) {
+  size_t leftovers = 0, findings = 0;
+  for (int seed = 1; seed <= 2; ++seed) {
+    const Result2 out =
+        run(input(), {.shards = 2, .commit_seed = seed, .commit_one_in = 1, .kills = 25, .kill_within = 250});
+    expect_same(reference(), out);
+    leftovers += out.with_leftovers, findings += out.with_findings;
+  }
+  EXPECT_GT(leftovers, 1u);
+  EXPECT_GT(findings, 1u);
 }
 
 TEST(Engine, FailedWriteStopsAndLosesNothing) {
