@@ -183,8 +183,8 @@ TEST(TimeFloors, IdleForAnHourItWakesWithOldEvents) {
   rig.expect_same_by_control_log();
 }
 
-// The process stood still (or its machine slept): nobody knows what came meanwhile, so nobody is idle, and nothing quiet,
-// before it was looked at again for as long; the first looks may be empty though the broker has records.
+// The process stood still (or its machine slept): nobody knows what came meanwhile, so nobody is idle, and nothing
+// quiet, before it was looked at again for as long; the first looks may be empty though the broker has records.
 TEST(TimeFloors, AfterAPauseNobodyIsIdle) {
   for (const bool empty_at_first : {false, true}) {
     Rig rig({"t0", "t1"});
