@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 
 #include "config/load.h"
 #include "pipeline/engine/fold.h"
@@ -28,8 +29,22 @@ std::vector<Fixed> fixed_of(const Config& config) {
           {"community.hash_key", hash_key_print(Hasher(config.community.hash_key))}};
 }
 
-// A clock that was set back goes on from where it stood: all that is done by it are waits, and nobody may wait an hour
-// for what was to come in a second.
+int64_t since_1970_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+// How long the machine runs, its sleep included: what the engine measures are waits, and a wall clock that is set right
+// (or wrong, by years) in between must not move event time on. A floor that it did would stand in the control log for
+// good, and make everything that comes late, or expired.
+int64_t running_us() {
+  timespec now{};
+  BELLWETHER_REQUIRE(clock_gettime(CLOCK_BOOTTIME, &now) == 0, "the machine has no clock");
+  return int64_t{now.tv_sec} * kSecondUs + now.tv_nsec / 1000;
+}
+
+// A clock that goes back all the same goes on from where it stood: nobody may wait an hour for what was to come in a
+// second.
 std::function<int64_t()> never_back(std::function<int64_t()> clock_us) {
   struct Last {
     std::mutex mutex;
@@ -47,14 +62,8 @@ std::function<int64_t()> never_back(std::function<int64_t()> clock_us) {
 
 Engine::Engine(const Config& config, const OperatorSet& operators, Store& store, const EngineOptions& options)
     : config_(config), operators_(operators), store_(store), options_(options), hasher_(config.community.hash_key) {
-  if (!options_.clock_us) {
-    options_.clock_us = [] {
-      return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count();
-    };
-  }
-  options_.clock_us = never_back(std::move(options_.clock_us));
-  if (options_.file_append_us < 0) options_.file_append_us = now_us();
+  if (options_.file_append_us < 0) options_.file_append_us = options_.clock_us ? options_.clock_us() : since_1970_us();
+  options_.clock_us = never_back(options_.clock_us ? std::move(options_.clock_us) : running_us);
   options_.fold.shards = std::clamp<uint32_t>(config_.engine.shards, 1, 256);
   options_.fold.threads = std::max<uint32_t>(1, config_.engine.threads);
   options_.fold.cache_bytes = size_t{config_.engine.cache_mb} << 20;

@@ -24,8 +24,8 @@ struct EngineOptions {
   bool floors = true;                 // idle and quiet floors by the clock; false: replay
   bool until_end = false;             // live sources are read to where they ended at the start
   bool outbox = false;                // keep out records for sinks until outbox_delivered()
-  int64_t file_append_us = -1;        // append time of files' records; -1: the clock at the start
-  std::function<int64_t()> clock_us;  // wall time; empty: the machine's
+  int64_t file_append_us = -1;        // append time of files' records; -1: the time of day at the start
+  std::function<int64_t()> clock_us;  // measures waits only, from any beginning; empty: how long the machine runs
   bool inline_ingest = false;         // no ingest thread: the caller of run() polls too
   bool inline_commit = false;  // no commit thread: a commit reaches the store in land(), or when it is waited for
   // The first step of an erasure where there is a log of ours (erasure.h), and a line for the program's log.

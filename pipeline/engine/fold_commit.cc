@@ -81,10 +81,14 @@ void TickRunner::dead(TickId tick, const Record& record) {
   // Oldest out, by number and by age: a function of the ticks, not of when commits fall.
   const int64_t oldest =
       tick.slot < INT64_MIN + options_.dead_us / kSlotUs ? INT64_MIN : tick.slot - options_.dead_us / kSlotUs;
-  while (!dead_keys_.empty() && (dead_keys_.size() > options_.dead_rows || dead_keys_.begin()->tick.slot < oldest)) {
-    set_->erase(Family::kViews, keys::dead(*dead_keys_.begin()));
-    dead_keys_.erase(dead_keys_.begin());
-  }
+  const auto forget = [&](std::set<DeadKey>::iterator row) {
+    set_->erase(Family::kViews, keys::dead(*row));
+    return dead_keys_.erase(row);
+  };
+  while (dead_keys_.size() > options_.dead_rows) forget(dead_keys_.begin());
+  // Those that came before their partition had any time are of no age: only their number counts.
+  for (auto row = dead_keys_.lower_bound({{kFirstSlot + 1, 0}}); row != dead_keys_.end() && row->tick.slot < oldest;)
+    row = forget(row);
 }
 
 size_t TickRunner::dirty_bytes() const {

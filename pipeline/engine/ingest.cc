@@ -10,6 +10,7 @@ namespace bellwether {
 namespace {
 
 constexpr int64_t kLookUs = 5'000;  // an empty partition is looked at again after so long while others are busy
+constexpr int64_t kPauseUs = 10 * kSecondUs;  // far above the time between two looks, however many the partitions
 constexpr int64_t kFiguresUs = 100'000;
 
 // The last tick before `t`, or one that is not there but sorts so.
@@ -146,6 +147,9 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
   auto batch = std::make_shared<PollBatch>();
   if (Status status = sources_[p.source].source->poll(p.local, options_.batch, wait, batch->raw); !status.ok())
     return status;
+  // Nobody looked for so long (the process stood still, the machine slept) that what was seen before says nothing: the
+  // first look after it may be empty only because the source has not asked the broker yet.
+  if (now - p.polled_at >= kPauseUs) p.empty_since = -1;
   p.polled_at = now;
   p.at_end = batch->raw.at_end;
   p.seen |= p.at_end || !batch->raw.records.empty();
@@ -317,8 +321,11 @@ bool Ingest::quiet_due(int64_t now, int64_t& slot) const {
   return due < slot;
 }
 
+// Behind an earlier end's floor (a file that has grown, a second --until-end) a record may stand in a tick that its own
+// time does not reach: that tick must be over too, or the record would wait for ever in a run that says it is done.
 int64_t Ingest::end_slot() const {
-  return newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs);
+  const int64_t slot = newest_us_ == INT64_MIN ? kFirstSlot + 1 : slot_of(newest_us_ + kEndFloorUs);
+  return open_.empty() ? slot : std::max(slot, open_.rbegin()->first.slot + 1);
 }
 
 // A partition is a laggard while it stands lowest and another one has something that waits for it; after `max_lag` of

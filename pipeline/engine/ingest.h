@@ -28,7 +28,7 @@ struct IngestSource {
 
 struct IngestOptions {
   ScheduleLimits limits;
-  std::function<int64_t()> clock_us;  // wall time, microseconds since 1970
+  std::function<int64_t()> clock_us;  // measures waits; microseconds, from any beginning
   uint32_t batch = 1024;              // records a poll
   int wait_ms = 5;                    // how long a poll waits when there is nothing to read; 0 never
   bool floors = true;                 // idle and quiet floors by the clock

@@ -213,10 +213,17 @@ class ZstdReader : public PackedReader {
 }  // namespace
 
 Status ByteReader::open(const std::string& path, std::atomic<int64_t>* raw_bytes, std::unique_ptr<ByteReader>& out) {
-  const bool standard_input = path == "-";
-  const int fd = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (path == "-") return adopt(STDIN_FILENO, "standard input", raw_bytes, out);
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return Status::error(path + ": " + std::strerror(errno));
-  auto file = std::make_unique<RawFile>(standard_input ? "standard input" : path, fd, raw_bytes);
+  return adopt(fd, path, raw_bytes, out);
+}
+
+Status ByteReader::adopt(int fd, std::string name, std::atomic<int64_t>* raw_bytes, std::unique_ptr<ByteReader>& out) {
+  struct stat status {};
+  const bool folder = fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+  auto file = std::make_unique<RawFile>(name, fd, raw_bytes);
+  if (folder) return Status::error(name + ": is a directory");
   // Four bytes tell the format; a pipe may give them one at a time.
   std::string head;
   while (head.size() < 4) {

@@ -1,5 +1,5 @@
-// Reads a file or pipe as a stream of plain bytes, whatever it is compressed with. Used by the file source and by
-// importers.
+// Reads a file or pipe as a stream of plain bytes, whatever it is compressed with. The one reader of such files: the
+// file source and, behind InputStream, every tool read through it.
 #pragma once
 
 #include <atomic>
@@ -25,6 +25,8 @@ class ByteReader {
   // "-" is standard input. Opens, looks at the first bytes and chooses plain, gzip or zstd. An empty file is plain.
   // `raw_bytes` (may be null, must outlive the reader) counts the bytes read from the file.
   static Status open(const std::string& path, std::atomic<int64_t>* raw_bytes, std::unique_ptr<ByteReader>& out);
+  // The same of an open descriptor, which it closes unless it is standard input; `name` is for messages.
+  static Status adopt(int fd, std::string name, std::atomic<int64_t>* raw_bytes, std::unique_ptr<ByteReader>& out);
 
   // Up to `size` > 0 bytes into `to`. Waits up to timeout_ms (-1: for ever) where the file is a pipe or terminal.
   virtual Result read(char* to, size_t size, int timeout_ms, size_t& got) = 0;

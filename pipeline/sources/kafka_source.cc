@@ -94,7 +94,7 @@ class KafkaSource::Impl {
 
   Status make_fetcher();
   bool list_topic(const std::string& topic, int timeout_ms, bool& answered);
-  void join_found(Clock::time_point until);
+  bool join_found(Clock::time_point until);
   void look_again(const std::string& topic, bool gone);
   Status fetch_from(size_t index, int64_t offset);
   Status recheck(size_t index);
@@ -114,7 +114,10 @@ class KafkaSource::Impl {
   size_t share_bytes_ = 0;
   std::map<std::string, rd_kafka_topic_t*> topics_;  // of the fetcher
   Clock::time_point asked_{};
-  bool incomplete_ = true;    // a topic or all brokers were missing when last asked
+  bool incomplete_ = true;    // a topic or all brokers were missing when last asked, or the round is not over
+  size_t listed_ = 0;         // topics of this round that were looked up
+  bool missed_ = false;       // one of them was missing
+  bool joining_ = false;      // first offsets are being answered
   std::vector<Found> found_;  // new partitions; they join together, as one that joins later than others is late
   std::map<std::string, Clock::time_point> missing_;  // topics that we read and that are gone, since when
   std::unique_ptr<KafkaTopicTimes> times_;
@@ -200,22 +203,26 @@ bool KafkaSource::Impl::list_topic(const std::string& name, int timeout_ms, bool
 }
 
 // New partitions join once their first offsets are known, all together; what is not answered in time is asked again.
-void KafkaSource::Impl::join_found(Clock::time_point until) {
+// False where not one answered.
+bool KafkaSource::Impl::join_found(Clock::time_point until) {
+  bool answered = false;
   for (Found& found : found_) {
     if (found.first >= 0) continue;
     const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now()).count();
-    if (left < 20) return;
+    if (left < 20) return answered;
     const auto range = kafka_range(finder_, found.id, static_cast<int>(left));
-    if (!range) return;
+    if (!range) return answered;
     found.first = range->low;
+    answered = true;
   }
-  if (found_.empty()) return;
+  if (found_.empty()) return true;
   for (Found& found : found_) {
     ids_.push_back(std::move(found.id));
     partitions_.emplace_back().first = found.first;
   }
   found_.clear();
   times_->ask(config_.topics, kTopicTimesMs);
+  return true;
 }
 
 // A topic that we read was looked up: it is gone, or there and its doubted partitions are to be compared.
@@ -243,20 +250,25 @@ Status KafkaSource::Impl::refresh() {
   const auto now = Clock::now();
   const auto every = incomplete_ ? kAskEvery : std::chrono::seconds(std::max(1u, config_.refresh_s));
   if (asked_ != Clock::time_point{} && now - asked_ < every) return {};
-  incomplete_ = false;
   const size_t known = ids_.size();
-  for (const std::string& topic : config_.topics) {
-    const auto spent = std::chrono::duration_cast<milliseconds>(Clock::now() - now).count();
+  const auto until = now + milliseconds(kRefreshMs);
+  // Where answers take long, a round over topics and first offsets goes on from call to call: one that began anew each
+  // time would never come to the last topic of a broker far away.
+  if (listed_ == config_.topics.size() && (found_.empty() || !joining_)) listed_ = 0, missed_ = false, found_.clear();
+  bool asked = false;
+  for (; listed_ < config_.topics.size(); ++listed_, asked = true) {
+    const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now()).count();
+    if (asked && left < 20) break;
     bool answered = false;
-    if (!list_topic(topic, std::max<int>(kRefreshMs - static_cast<int>(spent), 20), answered)) incomplete_ = true;
+    if (!list_topic(config_.topics[listed_], std::max<int>(static_cast<int>(left), 20), answered)) missed_ |= answered;
     if (!answered) {
-      notice_->away("no answer to a metadata request");
+      if (!asked) notice_->away("no answer to a metadata request");
       break;
     }
     notice_->back();
   }
-  join_found(now + milliseconds(kRefreshMs));
-  incomplete_ |= !found_.empty();
+  joining_ = listed_ == config_.topics.size() && (join_found(until) || asked);
+  incomplete_ = missed_ || listed_ < config_.topics.size() || !found_.empty();
   asked_ = Clock::now();
   if (fetcher_ != nullptr && ids_.size() > known && ids_.size() > share_partitions_) {
     notice_->say(KafkaLevel::kWarning, std::to_string(ids_.size()) + " partitions share a fetch queue made for " +
@@ -444,6 +456,7 @@ Status KafkaSource::Impl::take(size_t index, rd_kafka_message_t* message, Batch&
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
       partition.doubted = incomplete_ = true;
+      listed_ = config_.topics.size();  // a new round, from the beginning
       notice_->seldom("gone " + id.topic, KafkaLevel::kWarning, where(index) + rd_kafka_message_errstr(message));
       return {};
     case RD_KAFKA_RESP_ERR__BAD_MSG:

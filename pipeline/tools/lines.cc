@@ -6,9 +6,12 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <vector>
+
+#include "pipeline/sources/byte_reader.h"
 
 namespace bellwether {
 namespace {
@@ -27,55 +30,10 @@ Codec codec_of_name(std::string_view path) {
 }
 
 struct InputStream::State {
-  int fd = -1;
-  bool close_fd = true;
   std::string name;
-  Codec codec = Codec::kPlain;
-  uint64_t raw = 0, total = 0;
-  std::vector<unsigned char> in = std::vector<unsigned char>(kBuffer);
-  size_t at = 0, end = 0;
-  bool eof = false;
-  bool in_frame = false;  // inside a gzip member or a zstd frame
-  bool any_frame = false;
-  bool zlib_made = false;
-  z_stream z{};
-  ZSTD_DStream* zstd = nullptr;
-
-  ~State() {
-    if (zlib_made) inflateEnd(&z);
-    if (zstd != nullptr) ZSTD_freeDStream(zstd);
-    if (fd >= 0 && close_fd) ::close(fd);
-  }
-  uint64_t position() const { return raw - (end - at); }
-  Status broken(const char* what) const {
-    return Status::error(name + ": " + what + " at byte " + std::to_string(position()));
-  }
-  // Reads more raw bytes behind those left; eof when there are none.
-  Status refill() {
-    if (at == end) {
-      at = end = 0;
-    } else if (at > 0) {
-      std::memmove(in.data(), in.data() + at, end - at);
-      end -= at, at = 0;
-    }
-    while (end < in.size()) {
-      const ssize_t n = ::read(fd, in.data() + end, in.size() - end);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return Status::error(name + ": cannot read: " + reason());
-      if (n == 0) eof = true;
-      raw += static_cast<uint64_t>(n), end += static_cast<size_t>(n);
-      break;
-    }
-    return Status::fine();
-  }
-  Status need(size_t bytes) {
-    while (!eof && end - at < bytes)
-      if (Status s = refill(); !s.ok()) return s;
-    return Status::fine();
-  }
-  Status read_plain(char* to, size_t n, size_t& got);
-  Status read_gzip(char* to, size_t n, size_t& got);
-  Status read_zstd(char* to, size_t n, size_t& got);
+  std::atomic<int64_t> raw{0};
+  uint64_t total = 0;
+  std::unique_ptr<ByteReader> reader;
 };
 
 InputStream::InputStream() = default;
@@ -84,11 +42,7 @@ InputStream::InputStream(InputStream&&) noexcept = default;
 InputStream& InputStream::operator=(InputStream&&) noexcept = default;
 
 Status InputStream::open(const std::string& path) {
-  if (path == "-") {
-    Status s = adopt(STDIN_FILENO, "standard input");
-    if (state_) state_->close_fd = false;
-    return s;
-  }
+  if (path == "-") return adopt(STDIN_FILENO, "standard input");
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return Status::error(path + ": cannot open: " + reason());
   return adopt(fd, path);
@@ -97,101 +51,32 @@ Status InputStream::open(const std::string& path) {
 Status InputStream::adopt(int fd, std::string name) {
   state_ = std::make_unique<State>();
   State& s = *state_;
-  s.fd = fd, s.name = std::move(name);
+  s.name = std::move(name);
   struct stat info {};
-  if (::fstat(fd, &info) == 0) {
-    if (S_ISDIR(info.st_mode)) return Status::error(s.name + ": is a directory");
-    if (S_ISREG(info.st_mode)) s.total = static_cast<uint64_t>(info.st_size);
-  }
-  if (Status e = s.need(4); !e.ok()) return e;
-  const unsigned char* p = s.in.data();
-  if (s.end >= 2 && p[0] == 0x1f && p[1] == 0x8b) {
-    s.codec = Codec::kGzip;
-    if (inflateInit2(&s.z, 16 + MAX_WBITS) != Z_OK) return Status::error(s.name + ": no memory for zlib");
-    s.zlib_made = true;
-  } else if (s.end >= 4 && p[0] == 0x28 && p[1] == 0xb5 && p[2] == 0x2f && p[3] == 0xfd) {
-    s.codec = Codec::kZstd;
-    s.zstd = ZSTD_createDStream();
-    if (s.zstd == nullptr) return Status::error(s.name + ": no memory for zstd");
-    // What a hostile frame may make us allocate: 128 MiB, zstd's own default for `--long`.
-    ZSTD_DCtx_setParameter(s.zstd, ZSTD_d_windowLogMax, 27);
-  }
-  return Status::fine();
-}
-
-Status InputStream::State::read_plain(char* to, size_t n, size_t& got) {
-  if (at == end && !eof)
-    if (Status s = refill(); !s.ok()) return s;
-  got = std::min(n, end - at);
-  std::memcpy(to, in.data() + at, got);
-  at += got;
-  return Status::fine();
-}
-
-Status InputStream::State::read_gzip(char* to, size_t n, size_t& got) {
-  z.next_out = reinterpret_cast<Bytef*>(to), z.avail_out = static_cast<uInt>(std::min<size_t>(n, 1U << 30));
-  const uInt asked = z.avail_out;
-  while (z.avail_out == asked) {
-    if (at == end && !eof)
-      if (Status s = refill(); !s.ok()) return s;
-    if (at == end && !in_frame) break;
-    if (!in_frame) {  // the next member, or the zeros that tapes and tools append
-      if (Status s = need(2); !s.ok()) return s;
-      while (any_frame && at < end && in[at] == 0) ++at;
-      if (at == end) continue;
-      if (in[at] != 0x1f) return broken("bytes that are no gzip member");
-      if (any_frame && inflateReset(&z) != Z_OK) return broken("zlib failed");
-      in_frame = any_frame = true;
-    }
-    z.next_in = in.data() + at, z.avail_in = static_cast<uInt>(end - at);
-    const int r = inflate(&z, Z_NO_FLUSH);
-    const size_t used = end - at - z.avail_in;
-    at += used;
-    if (r == Z_STREAM_END) {
-      in_frame = false;
-    } else if (r != Z_OK && r != Z_BUF_ERROR) {
-      return broken(z.msg != nullptr ? (std::string("broken gzip data (") + z.msg + ")").c_str() : "broken gzip data");
-    } else if (z.avail_out == asked && at == end && eof) {
-      return broken("truncated gzip data");
-    }
-  }
-  got = asked - z.avail_out;
-  return Status::fine();
-}
-
-Status InputStream::State::read_zstd(char* to, size_t n, size_t& got) {
-  ZSTD_outBuffer out{to, n, 0};
-  while (out.pos == 0) {
-    if (at == end && !eof)
-      if (Status s = refill(); !s.ok()) return s;
-    if (at == end && !in_frame) break;
-    ZSTD_inBuffer input{in.data() + at, end - at, 0};
-    const size_t before = at;
-    const size_t r = ZSTD_decompressStream(zstd, &out, &input);
-    at += input.pos;
-    if (ZSTD_isError(r)) return broken((std::string("broken zstd data (") + ZSTD_getErrorName(r) + ")").c_str());
-    in_frame = r != 0;
-    if (in_frame && out.pos == 0 && at == before && eof && at == end) return broken("truncated zstd data");
-  }
-  got = out.pos;
-  return Status::fine();
+  if (::fstat(fd, &info) == 0 && S_ISREG(info.st_mode)) s.total = static_cast<uint64_t>(info.st_size);
+  return ByteReader::adopt(fd, s.name, &s.raw, s.reader);
 }
 
 Status InputStream::read(char* to, size_t n, size_t& got) {
   got = 0;
   if (n == 0) return Status::fine();
-  switch (state_->codec) {
-    case Codec::kPlain:
-      return state_->read_plain(to, n, got);
-    case Codec::kGzip:
-      return state_->read_gzip(to, n, got);
-    case Codec::kZstd:
-      return state_->read_zstd(to, n, got);
+  for (;;) {
+    switch (state_->reader->read(to, n, -1, got)) {
+      case ByteReader::Result::kBytes:
+        return Status::fine();
+      case ByteReader::Result::kEnd:
+        got = 0;
+        return Status::fine();
+      case ByteReader::Result::kWait:  // a signal came in between
+        continue;
+      case ByteReader::Result::kError:
+        got = 0;
+        return state_->reader->error();
+    }
   }
-  return Status::fine();
 }
 
-uint64_t InputStream::raw_bytes() const { return state_ ? state_->position() : 0; }
+uint64_t InputStream::raw_bytes() const { return state_ ? static_cast<uint64_t>(state_->raw.load()) : 0; }
 uint64_t InputStream::raw_total() const { return state_ ? state_->total : 0; }
 const std::string& InputStream::name() const { return state_->name; }
 

@@ -17,7 +17,8 @@ enum class Codec : uint8_t { kPlain, kGzip, kZstd };
 // The codec a path's ending asks for: ".gz", ".zst", else plain. For writing only.
 Codec codec_of_name(std::string_view path);
 
-// Decompressed bytes of a file. Not for several threads.
+// Decompressed bytes of a file, as the file source reads them (pipeline/sources/byte_reader.h). Not for several
+// threads.
 class InputStream {
  public:
   InputStream();
@@ -26,10 +27,10 @@ class InputStream {
   InputStream& operator=(InputStream&&) noexcept;
   // "-" reads standard input. Errors name the path.
   Status open(const std::string& path);
-  // Takes an open descriptor, closed with the stream; `name` is for messages.
+  // Takes an open descriptor, closed with the stream (standard input is not); `name` is for messages.
   Status adopt(int fd, std::string name);
   // Up to n decompressed bytes; got = 0 is the end. A broken or truncated compressed file is an error that names file
-  // and byte.
+  // and byte, after everything before that byte was given.
   Status read(char* to, size_t n, size_t& got);
   uint64_t raw_bytes() const;  // bytes of the file (compressed) read so far
   uint64_t raw_total() const;  // the file's size, 0 where it is not known (a pipe)

@@ -90,6 +90,10 @@ class Maker {
     made_.push_back({std::move(event), arrives});
   }
   std::string new_id() { return "e" + std::to_string(next_id_++); }
+  template <class T>
+  const T& one_of_first(const std::vector<T>& all, int64_t n) {
+    return all[static_cast<size_t>(dice_.below(std::min(n, static_cast<int64_t>(all.size()))))];
+  }
   // The last event of a kind that was made, some steps back; null if none.
   const Event* earlier(What what) {
     if (made_.empty()) return nullptr;
@@ -127,8 +131,8 @@ class Maker {
       return e;
     }
     // A few like a lot, so that pairs repeat.
-    e.user = dice_.chance(50) ? users_[static_cast<size_t>(dice_.below(6))] : dice_.of(users_);
-    const Post& p = dice_.chance(50) ? posts_[static_cast<size_t>(dice_.below(10))] : dice_.of(posts_);
+    e.user = dice_.chance(50) ? one_of_first(users_, 6) : dice_.of(users_);
+    const Post& p = dice_.chance(50) ? one_of_first(posts_, 10) : dice_.of(posts_);
     e.time_us = any_time();
     const int64_t how = dice_.below(100);
     e.like = how < 62   ? LikeKind::kLike
@@ -208,7 +212,7 @@ class Maker {
   Event account() {
     Event e;
     e.what = What::kAccount, e.id = new_id(), e.time_us = any_time();
-    e.user = users_[static_cast<size_t>(dice_.below(12))];
+    e.user = one_of_first(users_, 12);
     static const std::vector<AccountAction> actions = {
         AccountAction::kRegistered, AccountAction::kFollowers, AccountAction::kCertified,
         AccountAction::kCertified,  AccountAction::kCertified, AccountAction::kExamPassed,

@@ -199,6 +199,13 @@ TEST(Model, DaysLeaveTheWindow) {
 TEST(Model, EventsInOrderOnly) {
   each_seed(15, [](uint64_t seed) { check({.seed = seed + 3000, .days = 220, .broken = false, .disorder = false}); });
 }
+// Everybody meets everybody, and themselves.
+TEST(Model, FewUsers) {
+  each_seed(22, [](uint64_t seed) {
+    const int few = static_cast<int>(seed);
+    check({.seed = seed + 6000, .days = 30, .users = 1 + few % 11, .posts = 1 + few % 9, .events = 300});
+  });
+}
 TEST(Model, TimesAfterTheAppendTime) {
   each_seed(30, [](uint64_t seed) {
     check({.seed = seed + 4000, .days = 10, .users = 20, .posts = 30, .events = 400},

@@ -106,7 +106,7 @@ class ToyPeople final : public Toy {
     context.write_block(day_of(item.time_us), number, std::to_string(state.digest));
     if (number > 1) state.digest = mix(state.digest, context.read_block(day_of(item.time_us), number - 1));
     // Rarely a long chain: more hops than a tick has rounds.
-    if (item.id_hash % 50 == 0)
+    if (item.id_hash % 20 == 0)
       context.send(OperatorId::kPosts, {KeyKind::kPost, item.id_hash}, item.time_us, item.id_hash,
                    std::string(40, 'x'));
   }

@@ -146,6 +146,29 @@ TEST_F(KafkaOutageTest, NoBrokerAtTheStart) {
   EXPECT_EQ(said("answers again"), 1);
 }
 
+// A broker far away, or busy: a look at all topics takes longer than one call of refresh() may. Each is found all the
+// same, and nobody says that no broker answers.
+TEST_F(KafkaOutageTest, ABrokerFarAway) {
+  config_.topics.clear();
+  for (const char* topic : {"t1", "t2", "t3", "t4", "t5", "t6"}) {
+    ASSERT_EQ(rd_kafka_mock_topic_create(mock_, topic, 2, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
+    config_.topics.emplace_back(topic);
+  }
+  ASSERT_EQ(rd_kafka_mock_broker_set_rtt(mock_, 1, 300), RD_KAFKA_RESP_ERR_NO_ERROR);
+  std::unique_ptr<KafkaSource> source;
+  ASSERT_TRUE(KafkaSource::open(config_, hooks_, source).ok());
+  std::chrono::nanoseconds longest{};
+  EXPECT_TRUE(within(60, [&] {
+    const auto begin = Clock::now();
+    EXPECT_TRUE(source->refresh().ok());
+    longest = std::max<std::chrono::nanoseconds>(longest, Clock::now() - begin);
+    return source->partitions().size() == 12;
+  }));
+  EXPECT_EQ(source->partitions().size(), 12U);
+  EXPECT_LT(longest, std::chrono::milliseconds(1500));
+  EXPECT_LE(said("no broker answers"), 1);  // while the connection is made, at most
+}
+
 TEST_F(KafkaOutageTest, QueueIsBounded) {
   ASSERT_EQ(rd_kafka_mock_broker_set_down(mock_, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
   std::unique_ptr<KafkaSink> sink;
