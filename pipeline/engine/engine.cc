@@ -58,6 +58,7 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
   options_.fold.cache_bytes = size_t{config_.engine.cache_mb} << 20;
   options_.fold.outbox = options_.outbox;
   // A quarter of the cache at most: dirty states are not evicted, and as many again may be in flight.
+  held_max_ = options_.held_bytes > 0 ? options_.held_bytes : size_t{config_.engine.pending_mb} << 20;
   commit_bytes_ = std::min(size_t{config_.engine.commit_mb} << 20, options_.fold.cache_bytes / 4);
 }
 
@@ -149,6 +150,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   ingest.limits.tick_records = options_.tick_records;
   ingest.clock_us = options_.clock_us;
   ingest.batch = config_.engine.batch;
+  ingest.held_bytes = held_max_;
   ingest.wait_ms = options_.inline_ingest ? 0 : 5;
   ingest.floors = options_.floors;
   ingest.until_end = options_.until_end;
@@ -174,8 +176,13 @@ void Engine::ingest_loop() {
   for (;;) {
     {
       std::unique_lock lock(queue_mutex_);
-      const size_t most = size_t{config_.engine.pending_mb} << 20;
-      queue_changed_.wait(lock, [&] { return stop_ || (queue_bytes_ < most && queue_.size() < kQueueChunks); });
+      // While memory is full and the fold has something to do, it is waited for. Where all that is held stands in open
+      // ticks, waiting would help nobody: the one that everybody waits for is read on.
+      const auto room = [&] {
+        return stop_ || (queue_.size() < kQueueChunks && (queue_records_ == 0 || ingest_->held_bytes() < held_max_));
+      };
+      while (!queue_changed_.wait_for(lock, std::chrono::milliseconds(10), room)) {
+      }  // ticks are let go without a word
     }
     std::unique_ptr<Chunk> chunk;
     bool done = stop_, waited = false;
@@ -185,7 +192,7 @@ void Engine::ingest_loop() {
     if (!chunk && !done && status.ok()) continue;
     const std::lock_guard lock(queue_mutex_);
     if (chunk) {
-      queue_bytes_ += chunk->bytes, queue_records_ += chunk->records.size();
+      queue_records_ += chunk->records.size();
       queue_.push_back(std::move(chunk));
     }
     ingest_done_ = done || !status.ok();
@@ -213,7 +220,6 @@ Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
   if (!queue_.empty()) {
     chunk = std::move(queue_.front());
     queue_.pop_front();
-    queue_bytes_ -= chunk->bytes, queue_records_ -= chunk->records.size();
     behind_ = !queue_.empty() || !chunk->caught_up;
     queue_changed_.notify_all();
     return {};
@@ -238,7 +244,16 @@ Status Engine::run() {
 Status Engine::step(bool& done) {
   std::unique_ptr<Chunk> chunk;
   Status status = next_chunk(chunk, done);
-  if (status.ok() && chunk) status = process(*chunk);
+  if (status.ok() && chunk) {
+    const size_t records = chunk->records.size();
+    status = process(*chunk);
+    chunk->held.clear();
+    if (!options_.inline_ingest) {
+      const std::lock_guard lock(queue_mutex_);
+      queue_records_ -= records;
+      queue_changed_.notify_all();
+    }
+  }
   if (status.ok() && !abandon_) status = after_tick(!chunk);
   return status;
 }
@@ -299,6 +314,7 @@ Status Engine::process(Chunk& chunk) {
     }
     status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
     if (progress_.first_folded == INT64_MIN) progress_.first_folded = progress_.folded;
+    chunk.held[&tick - chunk.ticks.data()].reset();
     if (status.ok()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;
   }
@@ -434,10 +450,10 @@ EngineFigures Engine::figures() const {
   }
   {
     const std::lock_guard lock(queue_mutex_);
-    out.queue_bytes = queue_bytes_;
     out.pending = queue_records_;
   }
   out.pending += ingest_->pending();
+  out.held_bytes = ingest_->held_bytes();
   out.caught_up = ingest_->caught_up();
   out.commit = committer_->figures();
   out.partitions = ingest_->figures();

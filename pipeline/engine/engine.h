@@ -29,6 +29,7 @@ struct EngineOptions {
   bool inline_commit = false;  // no commit thread: a commit reaches the store in land(), or when it is waited for
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
+  size_t held_bytes = 0;  // instead of engine.pending_mb; 0: that
   FoldOptions fold;  // shards, threads, cache and outbox are set from the configuration
   std::function<bool()> commit_now;
 };
@@ -36,7 +37,7 @@ struct EngineOptions {
 struct EngineFigures {
   uint64_t ticks = 0;    // folded since the store was made
   uint64_t pending = 0;  // records read that wait in open ticks or in the queue
-  size_t queue_bytes = 0, dirty_bytes = 0;
+  size_t held_bytes = 0, dirty_bytes = 0;  // of those records; of changed states
   bool caught_up = false;
   CommitFigures commit;
   TickRunner::Figures cache;
@@ -106,10 +107,9 @@ class Engine {
   bool anything_ = false;             // to commit
   int64_t committed_at_ = 0;
   uint32_t ticks_since_look_ = 0;
-  size_t commit_bytes_ = 0;
+  size_t commit_bytes_ = 0, held_max_ = 0;
   bool behind_ = true;
   uint64_t outbox_erased_ = 0;
-  std::vector<Record*> run_;
 
   std::atomic<bool> stop_{false}, abandon_{false};
   std::atomic<uint64_t> outbox_delivered_{0};
@@ -122,7 +122,7 @@ class Engine {
   mutable std::mutex queue_mutex_;
   std::condition_variable queue_changed_;
   std::deque<std::unique_ptr<Chunk>> queue_;
-  size_t queue_bytes_ = 0, queue_records_ = 0;
+  size_t queue_records_ = 0;  // in the queue, and in the chunk that is being folded
   bool ingest_done_ = false;
   Status ingest_status_;
   std::thread ingest_thread_;

@@ -6,8 +6,6 @@
 namespace bellwether {
 namespace {
 
-constexpr size_t kRawKept = 64 << 10;
-
 void write_change_id(Writer& w, const ChangeId& id) {
   w.zigzag(id.tick.slot), w.varint(id.tick.sub), w.varint(id.sender.op_kind()), w.fixed64(id.sender.key.hash),
       w.varint(id.sequence);
@@ -68,8 +66,7 @@ void TickRunner::dead(TickId tick, const Record& record) {
   row.from = partition_ids_[record.partition];
   row.offset = record.offset, row.reason = record.reason;
   row.slot = tick.slot, row.sub = tick.sub;
-  if (record.detail != nullptr) row.detail = *record.detail;
-  row.raw = record.raw.substr(0, kRawKept), row.raw_bytes = record.raw.size();
+  row.detail = record.detail, row.raw = record.raw, row.raw_bytes = record.raw_bytes;
   const std::string bytes = encode(row);
   const DeadKey key{tick, hasher_(KeyKind::kEvent, row.from.topic), row.from.number, row.offset};
   set_->put(Family::kViews, keys::dead(key), bytes);
