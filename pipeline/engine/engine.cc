@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kPrefetch = 4096;  // records
 constexpr size_t kQueueChunks = 4096;
+constexpr auto kFoldAfterStop = std::chrono::seconds(5);  // what is closed by then; the rest is read again
 constexpr OutKind kWatched[] = {OutKind::kTier, OutKind::kFlag, OutKind::kAlert};
 
 // What only a replay into a new store may change, as text for the refusal.
@@ -232,13 +233,21 @@ Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
 Status Engine::run() {
   if (!options_.inline_ingest) ingest_thread_ = std::thread([this] { ingest_loop(); });
   Status status;
-  for (bool done = false; status.ok() && !done && !abandon_;) status = step(done);
+  for (bool done = false; status.ok() && !done && !abandon_ && !cut_short();) status = step(done);
   stop_ = true;
   queue_changed_.notify_all();
   if (ingest_thread_.joinable()) ingest_thread_.join();
   if (abandon_) return status;
   const Status last = status.ok() ? finish() : settle();
   return status.ok() ? last : status;
+}
+
+// Whether enough was folded since stop(): an end may not take as long as a full queue does.
+bool Engine::cut_short() {
+  if (!stop_ || options_.inline_ingest) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (stop_seen_ == std::chrono::steady_clock::time_point{}) stop_seen_ = now;
+  return now - stop_seen_ >= kFoldAfterStop;
 }
 
 Status Engine::step(bool& done) {
@@ -281,7 +290,7 @@ Status Engine::process(Chunk& chunk) {
   size_t fetched = 0;
   Status status;
   const auto advance = [&](TickId before) {
-    for (bool more = true; more && status.ok() && !abandon_;) {
+    for (bool more = true; more && status.ok() && !abandon_ && !cut_short();) {
       const uint64_t ticks = progress_.ticks;
       status = runner_->advance(before, more);
       anything_ |= progress_.ticks != ticks;
@@ -305,7 +314,7 @@ Status Engine::process(Chunk& chunk) {
       if (i + 10 < chunk.records.size()) __builtin_prefetch(chunk.records[i + 10], 0);
     }
     advance(tick.id);
-    if (!status.ok() || abandon_) return status;
+    if (!status.ok() || abandon_ || cut_short()) return status;
     anything_ = true;
     // A commit between two ticks of a chunk carries records that the restart points do not cover yet.
     for (uint32_t i = tick.begin; i < tick.end; ++i) {
@@ -319,7 +328,7 @@ Status Engine::process(Chunk& chunk) {
     if (!status.ok() || abandon_) return status;
   }
   advance(chunk.closed_before);
-  if (!status.ok() || abandon_) return status;
+  if (!status.ok() || abandon_ || cut_short()) return status;
   for (size_t p = 0; p < chunk.restart.size(); ++p) {
     PartitionState& partition = progress_.partitions[p];
     if (partition.at == chunk.restart[p] && partition.gap == chunk.gaps[p]) continue;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -64,7 +65,7 @@ class Engine {
   Status finish();
   // With inline_commit: the commit in flight, if any, reaches the store and is published.
   void land() { committer_->land(); }
-  // Any thread, and signal handlers: run() folds what is closed already, commits and returns.
+  // Any thread, and signal handlers: run() folds what is closed already, for at most 5 s, commits and returns.
   void stop() { stop_.store(true); }
   // As stop(), but nothing more is folded or committed.
   void abandon() { abandon_.store(true), stop_.store(true); }
@@ -86,6 +87,7 @@ class Engine {
   void ingest_loop();
   Status next_chunk(std::unique_ptr<Chunk>& chunk, bool& done);
   Status process(Chunk& chunk);
+  bool cut_short();
   Status after_tick(bool idle);
   Status commit();
   Status settle();
@@ -112,6 +114,7 @@ class Engine {
   uint64_t outbox_erased_ = 0;
 
   std::atomic<bool> stop_{false}, abandon_{false};
+  std::chrono::steady_clock::time_point stop_seen_;
   std::atomic<uint64_t> outbox_delivered_{0};
   mutable std::mutex mutex_;
   mutable std::condition_variable published_changed_;

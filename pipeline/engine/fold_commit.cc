@@ -125,6 +125,7 @@ struct StateRows {
       return sa != sb ? sa < sb : a->key < b->key;
     });
     rows.reserve(dirty.size());
+    bytes.reserve(cache.dirty_bytes());  // set aside, not used: doubling and copying would take thrice as much
     for (CacheSlot* slot : dirty) {
       const size_t begin = bytes.size();
       const bool there = encode_state_row(*slot, bytes);
@@ -165,7 +166,10 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
   counters_.write(set);
   return [states = std::move(states), index = index_.take_changes(),
           timers = timers_.take_changes()](WriteSet& rest) mutable {
-    for (const StateRows& rows : states) rows.write(rest);
+    for (StateRows& rows : states) {
+      rows.write(rest);
+      rows = {};
+    }
     write_index(std::move(index), rest);
     write_timers(std::move(timers), rest);
   };

@@ -69,6 +69,7 @@ class Store {
 struct StoreOptions {
   size_t block_cache_mb = 128;  // blocks and memtables together stay in this
   int background_threads = 1;
+  size_t write_set_bytes = 0;  // what a write set will hold, roughly: room for it is set aside, not yet used
   bool read_only = false;  // for dump and evaluate beside nothing else
 };
 

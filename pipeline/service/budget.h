@@ -17,9 +17,9 @@ class Budget {
 
   // Takes one call that holds `bytes`. False, and nothing is taken, where there are too many calls or bytes; one that is
   // larger than all that may be is taken where there is no other.
-  bool take(size_t bytes) { return take(bytes, bytes_max_); }
-  // The same for what was let in by when_room() already: it may have grown meanwhile to up to twice the bound.
-  bool take_admitted(size_t bytes) { return take(bytes, 2 * bytes_max_); }
+  bool take(size_t bytes) { return take(bytes, 1); }
+  // The same for what was let in by when_room() already: meanwhile it may have grown to up to twice the bounds.
+  bool take_admitted(size_t bytes) { return take(bytes, 2); }
   // More bytes of a call that was taken: they are there, whatever the bound says.
   void add(size_t bytes) {
     const std::lock_guard lock(mutex_);
@@ -32,15 +32,15 @@ class Budget {
       const std::lock_guard lock(mutex_);
       bytes_ -= bytes;
       if (call) --calls_;
-      if (bytes_ < bytes_max_) ready.swap(waiting_);
+      if (!full()) ready.swap(waiting_);
     }
     for (const auto& then : ready) then();
   }
-  // Calls `then` once less than the bytes that may be are in hand: now, or in a give(); it must be short.
+  // Calls `then` once less is in hand than may be: now, or in a give(); it must be short.
   void when_room(std::function<void()> then) {
     {
       const std::lock_guard lock(mutex_);
-      if (bytes_ >= bytes_max_) {
+      if (full()) {
         waiting_.push_back(std::move(then));
         return;
       }
@@ -57,9 +57,10 @@ class Budget {
   }
 
  private:
-  bool take(size_t bytes, size_t most) {
+  bool full() const { return calls_ >= calls_max_ || bytes_ >= bytes_max_; }
+  bool take(size_t bytes, size_t times) {
     const std::lock_guard lock(mutex_);
-    if (calls_ >= calls_max_ || (calls_ > 0 && bytes_ + bytes > most)) return false;
+    if (calls_ >= times * calls_max_ || (calls_ > 0 && bytes_ + bytes > times * bytes_max_)) return false;
     ++calls_, bytes_ += bytes;
     return true;
   }

@@ -67,6 +67,7 @@ struct HowRun {
   size_t timer_rows = 1 << 18;
   size_t parallel_items = 8;
   bool inline_ingest = true;
+  size_t held_bytes = 0;
 };
 
 struct Result2 {
@@ -76,6 +77,7 @@ struct Result2 {
   uint64_t ticks = 0, commits = 0;
   std::array<uint64_t, kReasons> dead{};
   size_t leftovers_seen = 0;
+  size_t held_most = 0;  // bytes of records that waited, between turns of the engine; inline_ingest only
 };
 
 void rows_of(const Store& store, Family family, std::string_view from, std::string_view to,
@@ -127,6 +129,7 @@ Result2 run(const Input& input, const HowRun& setup) {
     EngineOptions options;
     options.floors = false;
     options.inline_ingest = setup.inline_ingest;
+    options.held_bytes = setup.held_bytes;
     options.file_append_us = kStart + 100 * kDayUs;
     int64_t clock = 0;
     options.clock_us = [&clock] { return clock; };  // stands still: no commit by time
@@ -144,7 +147,15 @@ Result2 run(const Input& input, const HowRun& setup) {
     };
     Status status = Engine::open(config_of(setup), toy_operators(), *store, {{&source, false}}, options, engine);
     EXPECT_TRUE(status.ok()) << status.message;
-    status = engine->run();
+    if (setup.inline_ingest && !kill) {
+      for (bool done = false; status.ok() && !done;) {
+        status = engine->step(done);
+        out.held_most = std::max(out.held_most, engine->figures().held_bytes);
+      }
+      if (status.ok()) status = engine->finish();
+    } else {
+      status = engine->run();
+    }
     EXPECT_TRUE(status.ok()) << status.message;
     out.commits += engine->figures().commit.commits;
     if (!kill) break;
@@ -208,6 +219,40 @@ TEST(Engine, SameForAnyShardsThreadsAndBatches) {
   for (const uint32_t threads : {2u, 4u}) expect_same(reference(), run(input(), {.shards = 8, .threads = threads}));
   for (const uint32_t batch : {1u, 7u, 10'000u}) expect_same(reference(), run(input(), {.shards = 2, .batch = batch}));
   expect_same(reference(), run(input(), {.shards = 2, .threads = 2, .inline_ingest = false}));
+}
+
+// Which tick a record belongs to must not hear of how much memory there is.
+TEST(Engine, SameHoweverLittleMayWait) {
+  for (const size_t bytes : {size_t{1}, size_t{3'000}, size_t{40'000}}) {
+    const Result2 out = run(input(), {.shards = 2, .batch = 20, .held_bytes = bytes});
+    expect_same(reference(), out);
+    expect_same(reference(), run(input(), {.shards = 2, .threads = 2, .inline_ingest = false, .held_bytes = bytes}));
+  }
+}
+
+TEST(Engine, WhatWaitsStaysWithinItsBytes) {
+  // Thirty partitions whose records all lie within a second: nothing closes before each was read through.
+  Input crowd;
+  crowd.partitions.resize(30);
+  for (int i = 0; i < 6000; ++i) {
+    std::string line = like("e" + std::to_string(i), kStart + i % 900'000, i % 300, i % 100, i % 40);
+    line.insert(1, "\"padding\":\"" + std::string(5'000, 'x') + "\",");
+    crowd.partitions[i % 30].push_back(std::move(line));
+  }
+  for (auto& lines : crowd.partitions) {  // and then one every two seconds
+    for (int i = 1; i < 100; ++i) {
+      for (int n = 0; n < 20; ++n)
+        lines.push_back(like("l" + std::to_string(crowd.records++), kStart + i * 2 * kSecondUs, i, n, i % 40));
+    }
+  }
+  const Result2 free = run(crowd, {.batch = 10, .tick_records = 65'536, .held_bytes = size_t{1} << 30});
+  // 6,000 likes of 5 KB each are 30 MB as lines.
+  EXPECT_LT(free.held_most, size_t{8} << 20);
+  EXPECT_GT(free.held_most, size_t{3} << 20);
+  const Result2 tight = run(crowd, {.batch = 10, .tick_records = 65'536, .held_bytes = 100'000});
+  expect_same(free, tight);
+  // The first second must be held whole; behind it nobody is read ahead.
+  EXPECT_LT(tight.held_most, free.held_most);
 }
 
 TEST(Engine, SameWhereverCommitsFall) {
