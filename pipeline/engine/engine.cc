@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kPrefetch = 4096;  // records
 constexpr size_t kQueueChunks = 4096;
+constexpr uint32_t kLookTicks = 16, kLookRecords = 4096;  // between two looks at the clock and at what is dirty
 constexpr auto kFoldAfterStop = std::chrono::seconds(5);  // what is closed by then; the rest is read again
 constexpr OutKind kWatched[] = {OutKind::kTier, OutKind::kFlag, OutKind::kAlert};
 
@@ -324,6 +325,7 @@ Status Engine::process(Chunk& chunk) {
     status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
     if (progress_.first_folded == INT64_MIN) progress_.first_folded = progress_.folded;
     chunk.held[&tick - chunk.ticks.data()].reset();
+    ticks_since_look_ += (tick.end - tick.begin) / (kLookRecords / kLookTicks);  // full ticks are looked at each
     if (status.ok()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;
   }
@@ -344,7 +346,7 @@ Status Engine::process(Chunk& chunk) {
 Status Engine::after_tick(bool idle) {
   runner_->evict();
   const bool asked = options_.commit_now && options_.commit_now();
-  if (!asked && !idle && ++ticks_since_look_ < 16) return {};
+  if (!asked && !idle && ++ticks_since_look_ < kLookTicks) return {};
   ticks_since_look_ = 0;
   const size_t dirty = runner_->dirty_bytes();
   const int64_t now = now_us();

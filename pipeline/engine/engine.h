@@ -31,13 +31,13 @@ struct EngineOptions {
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
   size_t held_bytes = 0;  // instead of engine.pending_mb; 0: that
-  FoldOptions fold;  // shards, threads, cache and outbox are set from the configuration
+  FoldOptions fold;       // shards, threads, cache and outbox are set from the configuration
   std::function<bool()> commit_now;
 };
 
 struct EngineFigures {
-  uint64_t ticks = 0;    // folded since the store was made
-  uint64_t pending = 0;  // records read that wait in open ticks or in the queue
+  uint64_t ticks = 0;                      // folded since the store was made
+  uint64_t pending = 0;                    // records read that wait in open ticks or in the queue
   size_t held_bytes = 0, dirty_bytes = 0;  // of those records; of changed states
   bool caught_up = false;
   CommitFigures commit;

@@ -140,7 +140,8 @@ void HeldTick::add(const Record& from) {
     return;
   }
   static_cast<Fact&>(*record) = Fact{};  // of a dead letter it is unspecified, and points anywhere
-  auto kept = std::find_if(dead_raw_.begin(), dead_raw_.end(), [&](const auto& k) { return k.first == from.partition; });
+  auto kept =
+      std::find_if(dead_raw_.begin(), dead_raw_.end(), [&](const auto& k) { return k.first == from.partition; });
   if (kept == dead_raw_.end()) kept = dead_raw_.insert(kept, {from.partition, 0});
   record->raw = copy(from.raw.substr(0, kept->second < kDeadRawTickMax ? kDeadRawMax : kDeadRawShort));
   kept->second += record->raw.size();

@@ -40,17 +40,17 @@ struct Chunk {
     TickId id;
     uint32_t begin = 0, end = 0;  // in records
   };
-  std::vector<Tick> ticks;              // rising
+  std::vector<Tick> ticks;                      // rising
   std::vector<std::unique_ptr<HeldTick>> held;  // of each of them; to be let go as soon as it was folded
-  std::vector<Record*> records;         // in no order within a tick
-  TickId closed_before;                 // every tick before it is closed
-  std::vector<RestartPoint> restart;    // of each partition, as of closed_before
-  std::vector<uint64_t> gaps;           // of each partition: offsets passed over so far
-  std::vector<Bookmark> bookmarks;      // of each partition: of a record below its restart point
-  std::vector<PartitionId> partitions;  // those added since the chunk before
-  std::vector<int64_t> append_us;       // of those: the append time of records without one, or -1
-  std::vector<ControlRow> control;      // durable with the first commit of anything in this chunk
-  bool caught_up = false;  // nothing more to read when it was made
+  std::vector<Record*> records;                 // in no order within a tick
+  TickId closed_before;                         // every tick before it is closed
+  std::vector<RestartPoint> restart;            // of each partition, as of closed_before
+  std::vector<uint64_t> gaps;                   // of each partition: offsets passed over so far
+  std::vector<Bookmark> bookmarks;              // of each partition: of a record below its restart point
+  std::vector<PartitionId> partitions;          // those added since the chunk before
+  std::vector<int64_t> append_us;               // of those: the append time of records without one, or -1
+  std::vector<ControlRow> control;              // durable with the first commit of anything in this chunk
+  bool caught_up = false;                       // nothing more to read when it was made
 };
 
 }  // namespace bellwether

@@ -192,8 +192,9 @@ int serve(const ServeOptions& options) {
   set_up_logging(config.logging);
   Steps start;
   if (const size_t room = std::max<size_t>(1, room_for_connections()); room < config.service.max_connections) {
-    spdlog::warn("service.max_connections: given {}, taken {}: this process may open {} files beside the store's (ulimit -n)",
-                 config.service.max_connections, room, room);
+    spdlog::warn(
+        "service.max_connections: given {}, taken {}: this process may open {} files beside the store's (ulimit -n)",
+        config.service.max_connections, room, room);
     config.service.max_connections = static_cast<uint32_t>(room);
   }
   spdlog::info("memory bound: {}", memory_bound(config, true).text());

@@ -15,8 +15,8 @@ class Budget {
  public:
   Budget(size_t calls_max, size_t bytes_max) : calls_max_(calls_max), bytes_max_(bytes_max) {}
 
-  // Takes one call that holds `bytes`. False, and nothing is taken, where there are too many calls or bytes; one that is
-  // larger than all that may be is taken where there is no other.
+  // Takes one call that holds `bytes`. False, and nothing is taken, where there are too many calls or bytes; one that
+  // is larger than all that may be is taken where there is no other.
   bool take(size_t bytes) { return take(bytes, 1); }
   // The same for what was let in by when_room() already: meanwhile it may have grown to up to twice the bounds.
   bool take_admitted(size_t bytes) { return take(bytes, 2); }

@@ -134,7 +134,7 @@ class ServiceCore {
                 std::chrono::steady_clock::time_point begun) const;
 
   bool draining() const { return draining_.load(); }
-  void drain();  // watchers end; no new streams
+  void drain();                                               // watchers end; no new streams
   void set_connections(std::function<size_t()> connections);  // for metrics
   void stop();
 

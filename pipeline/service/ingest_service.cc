@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kEventsMax = 10'000;
 constexpr size_t kAnswerBytes = 192;  // of an event's position, as objects and on the wire
-constexpr size_t kInFlightMax = 8;  // requests of a stream between reading and answering
+constexpr size_t kInFlightMax = 8;    // requests of a stream between reading and answering
 constexpr int kStreamTimeoutMs = 30'000;
 constexpr Roles kMay = kReaders;  // by event: judgements are for staff, everything else for platforms and admins
 
@@ -69,7 +69,8 @@ class Checker {
     reason = Reason::kNone;
     // In a log, JSON and the schema registry's prefix are told from protobuf by the first byte. Here is protobuf only,
     // where a field that we do not know could begin like one of them.
-    if (!event.empty() && (event[0] == '{' || event[0] == ' ' || event[0] == '\t' || event[0] == '\r' || event[0] == 0)) {
+    if (!event.empty() &&
+        (event[0] == '{' || event[0] == ' ' || event[0] == '\t' || event[0] == '\r' || event[0] == 0)) {
       reason = Reason::kUndecodable;
       detail = "the event begins with a field that no event has";
       return Answer::kRejected;
@@ -143,8 +144,8 @@ grpc::Status log_failed(const Status& status) {
 }
 
 // One PublishStream. Requests are checked and handed to the log one after the other; up to kInFlightMax wait for the
-// disk at once, and answers go out in the order of requests. While as many bytes of requests are in hand as may be, over
-// all callers, no stream reads another: gRPC's flow control then holds the clients back.
+// disk at once, and answers go out in the order of requests. While as many bytes of requests are in hand as may be,
+// over all callers, no stream reads another: gRPC's flow control then holds the clients back.
 class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                             public Watcher,
                             public std::enable_shared_from_this<PublishStream> {
@@ -371,8 +372,8 @@ class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 };
 
 // Requests come as bytes: see publish_wire.h.
-using RawIngest = pb::Ingest::WithRawCallbackMethod_Publish<
-    pb::Ingest::WithRawCallbackMethod_PublishStream<pb::Ingest::Service>>;
+using RawIngest =
+    pb::Ingest::WithRawCallbackMethod_Publish<pb::Ingest::WithRawCallbackMethod_PublishStream<pb::Ingest::Service>>;
 
 class IngestService final : public RawIngest {
  public:

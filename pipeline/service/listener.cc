@@ -37,7 +37,8 @@ Status Listener::bind_all(const std::string& host, const std::string& port) {
   int error = getaddrinfo(any ? "::" : host.c_str(), port.c_str(), &hints, &found);
   if (error == 0 && any) {
     const int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe < 0) freeaddrinfo(std::exchange(found, nullptr)), error = getaddrinfo("0.0.0.0", port.c_str(), &hints, &found);
+    if (probe < 0)
+      freeaddrinfo(std::exchange(found, nullptr)), error = getaddrinfo("0.0.0.0", port.c_str(), &hints, &found);
     if (probe >= 0) (void)close(probe);
   }
   if (error != 0) return Status::error(gai_strerror(error));

@@ -1,6 +1,6 @@
-// The listening sockets of the query service. Connections are accepted here and handed to gRPC, for gRPC itself takes as
-// many as come: beyond the bound a new one is closed at once, so that a crowd of idle clients takes neither the memory
-// nor the files that the store needs.
+// The listening sockets of the query service. Connections are accepted here and handed to gRPC, for gRPC itself takes
+// as many as come: beyond the bound a new one is closed at once, so that a crowd of idle clients takes neither the
+// memory nor the files that the store needs.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -21,8 +21,8 @@ class Listener {
  public:
   using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
 
-  // Binds and listens on HOST:PORT or [V6]:PORT; connections wait until run(). Port 0 finds one. A name is listened on at
-  // all its addresses.
+  // Binds and listens on HOST:PORT or [V6]:PORT; connections wait until run(). Port 0 finds one. A name is listened on
+  // at all its addresses.
   static Status open(const std::string& address, size_t connections_max, std::unique_ptr<Listener>& out);
   ~Listener() { stop(); }
   Listener(const Listener&) = delete;

@@ -1,5 +1,7 @@
 #include "pipeline/service/watch.h"
 
+#include <spdlog/spdlog.h>
+
 #include <deque>
 #include <set>
 
@@ -8,7 +10,7 @@
 namespace bellwether {
 namespace {
 
-constexpr size_t kScanMax = 64;             // changes held ahead of the client,
+constexpr size_t kScanMax = 64;                // changes held ahead of the client,
 constexpr size_t kHeldMax = size_t{64} << 10;  // or so many bytes of them
 constexpr auto kSignOfLife = std::chrono::seconds(10);
 
@@ -175,6 +177,8 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
                              " s; go on from the last resume_token");
     const grpc::Status status = ending_;
     lock.unlock();
+    spdlog::warn("call method={} user={} does not read: it is told so, and cancelled if it goes on", method_,
+                 caller_.user);
     core_.answered(handle_);
     this->Finish(status);
   }
@@ -241,7 +245,8 @@ grpc::ServerWriteReactor<Response>* open(ServiceCore& core, grpc::CallbackServer
     core.finished(method, caller, status, std::chrono::steady_clock::now());
     return new FailedStream<Response>(status);
   }
-  auto stream = std::make_shared<Stream<Response>>(core, context, method, kind, std::move(caller), after, std::move(make));
+  auto stream =
+      std::make_shared<Stream<Response>>(core, context, method, kind, std::move(caller), after, std::move(make));
   stream->begin();
   return stream.get();
 }

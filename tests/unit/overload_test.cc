@@ -63,7 +63,8 @@ pb::Event event_of_kind(int kind) {
       break;
     }
     case 6:
-      e.mutable_judgement()->mutable_link()->set_user("user a"), e.mutable_judgement()->mutable_link()->set_same_as("b");
+      e.mutable_judgement()->mutable_link()->set_user("user a"),
+          e.mutable_judgement()->mutable_link()->set_same_as("b");
       break;
     case 7:
       e.mutable_judgement()->mutable_erasure()->set_subject("subject");
@@ -87,7 +88,8 @@ std::string texts_of(const Fact& fact) {
     add(x->post.id), add(x->author.id), add(x->parent.id), add(x->parent_author.id);
     for (size_t i = 0; i < x->topic_count; ++i) add(x->topics[i]);
   }
-  if (const auto* x = std::get_if<ReferralFact>(&fact.body)) add(x->referral.id), add(x->referrer.id), add(x->referred.id);
+  if (const auto* x = std::get_if<ReferralFact>(&fact.body))
+    add(x->referral.id), add(x->referrer.id), add(x->referred.id);
   if (const auto* x = std::get_if<BetaTestFact>(&fact.body)) add(x->program), add(x->report.id), add(x->tester.id);
   if (const auto* x = std::get_if<VerdictFact>(&fact.body)) add(x->flag.id), add(x->reason);
   if (const auto* x = std::get_if<AccountFact>(&fact.body)) add(x->name), add(x->team);
