@@ -96,6 +96,11 @@ void HeldTick::grew(size_t n) {
 
 char* HeldTick::allocate(size_t n, size_t align) {
   const size_t pad = (align - reinterpret_cast<uintptr_t>(at_) % align) % align;
+  if (n > kBlockMax / 4 && n + pad > left_) {  // by itself, so that the room left in the block is not lost
+    blocks_.emplace_back(new char[n]);
+    grew(n + sizeof blocks_.back());
+    return blocks_.back().get();
+  }
   if (n + pad > left_) {
     const size_t size = std::max(n, next_block_);
     next_block_ = std::min(next_block_ * 2, kBlockMax);
