@@ -148,9 +148,13 @@ class Asker(threading.Thread):
 class Run:
     """A `serve` under test."""
 
+    all = []  # noqa: RUF012
+
     def __init__(self, name, options=None, env=None):
         self.name = name
-        self.serve = Serve(folder(name) / "data", {**BUDGETS, **(options or {})}, env=env).start()
+        self.serve = Serve(folder(name) / "data", {**BUDGETS, **(options or {})}, env=env)
+        Run.all.append(self)
+        self.serve.start()
         self.curve = Curve(self.serve.process.pid)
         self.bound = bound_of(self.serve.log())
 
@@ -479,6 +483,8 @@ def main():
         except Exception as error:  # the others are to be run all the same
             print(f"{scenario.__name__}: FAILED: {type(error).__name__}: {error}", flush=True)
             failed.append(scenario.__name__)
+        for run in Run.all:
+            run.serve.end()
         print(f"{scenario.__name__:12} {time.monotonic() - begin:.1f} s", flush=True)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
