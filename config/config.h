@@ -153,6 +153,13 @@ struct ServiceConfig {
   std::string tokens;                            // file: TOKEN USER ROLE a line; empty: loopback only
   uint32_t drain_s = 10;
   uint32_t max_connections = 1000, max_message_kb = 4096;
+  uint32_t max_streams = 1000;  // Watch* and PublishStream that are open
+  uint32_t max_calls = 256;     // queries in hand at once, and as many writes
+  uint32_t calls_mb = 64;       // of queries in hand and of answers that their clients have not taken yet
+  uint32_t publish_mb = 64;     // of writes in hand
+  uint32_t grpc_mb = 128;       // gRPC's own buffers
+  uint32_t stall_s = 30;        // a client that does not read for so long is ended
+  uint32_t idle_s = 600;        // a connection without a call for so long is closed
   uint32_t default_deadline_ms = 10000;
   uint32_t page_max = 1000;
   bool operator==(const ServiceConfig&) const = default;

@@ -178,6 +178,20 @@ void service_keys(Table& t) {
       "service.max_connections", 1, 100'000, "connections",
       [](Config & c) -> auto& { return c.service.max_connections; });
   t.whole(
+      "service.max_streams", 1, 100'000, "streams", [](Config & c) -> auto& { return c.service.max_streams; });
+  t.whole(
+      "service.max_calls", 1, 65'536, "calls", [](Config & c) -> auto& { return c.service.max_calls; });
+  t.whole(
+      "service.calls_mb", 1, 65'536, "MB", [](Config & c) -> auto& { return c.service.calls_mb; });
+  t.whole(
+      "service.publish_mb", 1, 65'536, "MB", [](Config & c) -> auto& { return c.service.publish_mb; });
+  t.whole(
+      "service.grpc_mb", 16, 65'536, "MB", [](Config & c) -> auto& { return c.service.grpc_mb; });
+  t.whole(
+      "service.stall_s", 1, 3600, "s", [](Config & c) -> auto& { return c.service.stall_s; });
+  t.whole(
+      "service.idle_s", 1, 86'400, "s", [](Config & c) -> auto& { return c.service.idle_s; });
+  t.whole(
       "service.max_message_kb", 4, 65'536, "KB", [](Config & c) -> auto& { return c.service.max_message_kb; });
   t.whole(
       "service.default_deadline_ms", 100, 600'000, "ms",

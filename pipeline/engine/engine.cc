@@ -13,6 +13,8 @@ namespace {
 constexpr size_t kPrefetch = 4096;  // records
 constexpr uint32_t kFewRecords = 16;
 constexpr size_t kQueueChunks = 4096;
+constexpr uint32_t kLookTicks = 16, kLookRecords = 4096;  // between two looks at the clock and at what is dirty
+constexpr auto kFoldAfterStop = std::chrono::seconds(5);  // what is closed by then; the rest is read again
 constexpr OutKind kWatched[] = {OutKind::kTier, OutKind::kFlag, OutKind::kAlert};
 
 // What only a replay into a new store may change, as text for the refusal.
@@ -69,6 +71,7 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
   options_.fold.cache_bytes = size_t{config_.engine.cache_mb} << 20;
   options_.fold.outbox = options_.outbox;
   // A quarter of the cache at most: dirty states are not evicted, and as many again may be in flight.
+  held_max_ = options_.held_bytes > 0 ? options_.held_bytes : size_t{config_.engine.pending_mb} << 20;
   commit_bytes_ = std::min(size_t{config_.engine.commit_mb} << 20, options_.fold.cache_bytes / 4);
 }
 
@@ -161,6 +164,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   ingest.limits.tick_records = options_.tick_records;
   ingest.clock_us = options_.clock_us;
   ingest.batch = config_.engine.batch;
+  ingest.held_bytes = held_max_;
   ingest.wait_ms = options_.inline_ingest ? 0 : 5;
   ingest.floors = options_.floors;
   ingest.until_end = options_.until_end;
@@ -192,8 +196,13 @@ void Engine::ingest_loop() {
   for (;;) {
     {
       std::unique_lock lock(queue_mutex_);
-      const size_t most = size_t{config_.engine.pending_mb} << 20;
-      queue_changed_.wait(lock, [&] { return stop_ || (queue_bytes_ < most && queue_.size() < kQueueChunks); });
+      // While memory is full and the fold has something to do, it is waited for. Where all that is held stands in open
+      // ticks, waiting would help nobody: the one that everybody waits for is read on.
+      const auto room = [&] {
+        return stop_ || (queue_.size() < kQueueChunks && (queue_records_ == 0 || ingest_->held_bytes() < held_max_));
+      };
+      while (!queue_changed_.wait_for(lock, std::chrono::milliseconds(10), room)) {
+      }  // ticks are let go without a word
     }
     std::unique_ptr<Chunk> chunk;
     bool done = stop_, waited = false;
@@ -203,7 +212,7 @@ void Engine::ingest_loop() {
     if (!chunk && !done && status.ok()) continue;
     const std::lock_guard lock(queue_mutex_);
     if (chunk) {
-      queue_bytes_ += chunk->bytes, queue_records_ += chunk->records.size();
+      queue_records_ += chunk->records.size();
       queue_.push_back(std::move(chunk));
     }
     ingest_done_ = done || !status.ok();
@@ -231,7 +240,6 @@ Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
   if (!queue_.empty()) {
     chunk = std::move(queue_.front());
     queue_.pop_front();
-    queue_bytes_ -= chunk->bytes, queue_records_ -= chunk->records.size();
     behind_ = !queue_.empty() || !chunk->caught_up;
     queue_changed_.notify_all();
     return {};
@@ -247,7 +255,7 @@ Status Engine::run() {
     eraser_->start();
   }
   Status status;
-  for (bool done = false; status.ok() && !done && !abandon_;) status = step(done);
+  for (bool done = false; status.ok() && !done && !abandon_ && !cut_short();) status = step(done);
   if (status.ok() && !stop_) status = finish_erasures();
   eraser_->stop();
   stop_ = true;
@@ -258,10 +266,27 @@ Status Engine::run() {
   return status.ok() ? last : status;
 }
 
+// Whether enough was folded since stop(): an end may not take as long as a full queue does.
+bool Engine::cut_short() {
+  if (!stop_ || options_.inline_ingest) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (stop_seen_ == std::chrono::steady_clock::time_point{}) stop_seen_ = now;
+  return now - stop_seen_ >= kFoldAfterStop;
+}
+
 Status Engine::step(bool& done) {
   std::unique_ptr<Chunk> chunk;
   Status status = next_chunk(chunk, done);
-  if (status.ok() && chunk) status = process(*chunk);
+  if (status.ok() && chunk) {
+    const size_t records = chunk->records.size();
+    status = process(*chunk);
+    chunk->held.clear();
+    if (!options_.inline_ingest) {
+      const std::lock_guard lock(queue_mutex_);
+      queue_records_ -= records;
+      queue_changed_.notify_all();
+    }
+  }
   if (status.ok() && !abandon_) status = after_tick(!chunk);
   return status;
 }
@@ -330,7 +355,7 @@ Status Engine::process(Chunk& chunk) {
   size_t fetched = 0, first = 0;
   Status status;
   const auto advance = [&](TickId before) {
-    for (bool more = true; more && status.ok() && !abandon_;) {
+    for (bool more = true; more && status.ok() && !abandon_ && !cut_short();) {
       const uint64_t ticks = progress_.ticks;
       status = runner_->advance(before, more);
       anything_ |= progress_.ticks != ticks;
@@ -351,7 +376,7 @@ Status Engine::process(Chunk& chunk) {
         if (i + 10 < chunk.records.size()) __builtin_prefetch(chunk.records[i + 10], 0);
       }
     advance(tick.id);
-    if (!status.ok() || abandon_) return status;
+    if (!status.ok() || abandon_ || cut_short()) return status;
     anything_ = true;
     // A commit between two ticks of a chunk carries records that the restart points do not cover yet.
     for (uint32_t i = tick.begin; i < tick.end; ++i) {
@@ -361,11 +386,13 @@ Status Engine::process(Chunk& chunk) {
     status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
     tell_erased();
     if (progress_.first_folded == INT64_MIN) progress_.first_folded = progress_.folded;
+    chunk.held[&tick - chunk.ticks.data()].reset();
+    ticks_since_look_ += (tick.end - tick.begin) / (kLookRecords / kLookTicks);  // full ticks are looked at each
     if (status.ok()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;
   }
   advance(chunk.closed_before);
-  if (!status.ok() || abandon_) return status;
+  if (!status.ok() || abandon_ || cut_short()) return status;
   for (size_t p = 0; p < chunk.restart.size(); ++p) {
     PartitionState& partition = progress_.partitions[p];
     if (partition.at == chunk.restart[p] && partition.gap == chunk.gaps[p]) continue;
@@ -389,7 +416,7 @@ Status Engine::after_tick(bool idle) {
   // A tombstone's row holds the name until the commit that lets go of it.
   anything_ |= eraser_->waits_outside() && outbox_delivered_.load() > outbox_erased_;
   const bool asked = options_.commit_now && options_.commit_now();
-  if (!asked && !idle && ++ticks_since_look_ < 16) return {};
+  if (!asked && !idle && ++ticks_since_look_ < kLookTicks) return {};
   ticks_since_look_ = 0;
   const size_t dirty = runner_->dirty_bytes();
   const int64_t now = now_us();
@@ -509,12 +536,12 @@ EngineFigures Engine::figures() const {
   }
   {
     const std::lock_guard lock(queue_mutex_);
-    out.queue_bytes = queue_bytes_;
     out.pending = queue_records_;
   }
   out.erased = erased()->size();
   out.erasures_pending = out.erased - std::min<uint64_t>(out.erased, eraser_->done());
   out.pending += ingest_->pending();
+  out.held_bytes = ingest_->held_bytes();
   out.caught_up = ingest_->caught_up();
   out.commit = committer_->figures();
   out.partitions = ingest_->figures();

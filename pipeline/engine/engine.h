@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -33,14 +34,15 @@ struct EngineOptions {
   std::function<void(const std::string&)> say;
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
-  FoldOptions fold;  // shards, threads, cache and outbox are set from the configuration
+  size_t held_bytes = 0;  // instead of engine.pending_mb; 0: that
+  FoldOptions fold;       // shards, threads, cache and outbox are set from the configuration
   std::function<bool()> commit_now;
 };
 
 struct EngineFigures {
-  uint64_t ticks = 0;    // folded since the store was made
-  uint64_t pending = 0;  // records read that wait in open ticks or in the queue
-  size_t queue_bytes = 0, dirty_bytes = 0;
+  uint64_t ticks = 0;                      // folded since the store was made
+  uint64_t pending = 0;                    // records read that wait in open ticks or in the queue
+  size_t held_bytes = 0, dirty_bytes = 0;  // of those records; of changed states
   bool caught_up = false;
   CommitFigures commit;
   FoldFigures cache;
@@ -70,7 +72,7 @@ class Engine {
   Status finish();
   // With inline_commit: the commit in flight, if any, reaches the store and is published.
   void land() { committer_->land(); }
-  // Any thread, and signal handlers: run() folds what is closed already, commits and returns.
+  // Any thread, and signal handlers: run() folds what is closed already, for at most 5 s, commits and returns.
   void stop() { stop_.store(true); }
   // As stop(), but nothing more is folded or committed.
   void abandon() { abandon_.store(true), stop_.store(true); }
@@ -94,6 +96,7 @@ class Engine {
   void ingest_loop();
   Status next_chunk(std::unique_ptr<Chunk>& chunk, bool& done);
   Status process(Chunk& chunk);
+  bool cut_short();
   Status after_tick(bool idle);
   Status scrub();
   Status finish_erasures();
@@ -119,12 +122,12 @@ class Engine {
   bool anything_ = false;             // to commit
   int64_t committed_at_ = 0;
   uint32_t ticks_since_look_ = 0;
-  size_t commit_bytes_ = 0;
+  size_t commit_bytes_ = 0, held_max_ = 0;
   bool behind_ = true;
   uint64_t outbox_erased_ = 0;
-  std::vector<Record*> run_;
 
   std::atomic<bool> stop_{false}, abandon_{false};
+  std::chrono::steady_clock::time_point stop_seen_;
   std::atomic<uint64_t> outbox_delivered_{0};
   mutable std::mutex mutex_;
   mutable std::condition_variable published_changed_;
@@ -136,7 +139,7 @@ class Engine {
   mutable std::mutex queue_mutex_;
   std::condition_variable queue_changed_;
   std::deque<std::unique_ptr<Chunk>> queue_;
-  size_t queue_bytes_ = 0, queue_records_ = 0;
+  size_t queue_records_ = 0;  // in the queue, and in the chunk that is being folded
   bool ingest_done_ = false;
   Status ingest_status_;
   std::thread ingest_thread_;

@@ -6,8 +6,6 @@
 namespace bellwether {
 namespace {
 
-constexpr size_t kRawKept = 64 << 10;
-
 void write_change_id(Writer& w, const ChangeId& id) {
   w.zigzag(id.tick.slot), w.varint(id.tick.sub), w.varint(id.sender.op_kind()), w.fixed64(id.sender.key.hash),
       w.varint(id.sequence);
@@ -68,8 +66,7 @@ void TickRunner::dead(TickId tick, const Record& record) {
   row.from = partition_ids_[record.partition];
   row.offset = record.offset, row.reason = record.reason;
   row.slot = tick.slot, row.sub = tick.sub;
-  if (record.detail != nullptr) row.detail = *record.detail;
-  row.raw = record.raw.substr(0, kRawKept), row.raw_bytes = record.raw.size();
+  row.detail = record.detail, row.raw = record.raw, row.raw_bytes = record.raw_bytes;
   if (erased_->in_bytes(row.raw)) row.raw = {};
   const std::string bytes = encode(row);
   const DeadKey key{tick, hasher_(KeyKind::kEvent, row.from.topic), row.from.number, row.offset};
@@ -133,6 +130,7 @@ struct StateRows {
       return sa != sb ? sa < sb : a->key < b->key;
     });
     rows.reserve(dirty.size());
+    bytes.reserve(cache.dirty_bytes());  // set aside, not used: doubling and copying would take thrice as much
     for (CacheSlot* slot : dirty) {
       const size_t begin = bytes.size();
       const bool there = encode_state_row(*slot, bytes);
@@ -173,7 +171,10 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
   counters_.write(set);
   return [states = std::move(states), index = index_.take_changes(),
           timers = timers_.take_changes()](WriteSet& rest) mutable {
-    for (const StateRows& rows : states) rows.write(rest);
+    for (StateRows& rows : states) {
+      rows.write(rest);
+      rows = {};
+    }
     write_index(std::move(index), rest);
     write_timers(std::move(timers), rest);
   };

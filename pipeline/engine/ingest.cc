@@ -1,5 +1,7 @@
 #include "pipeline/engine/ingest.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 
 #include "operators/erased.h"
@@ -12,6 +14,7 @@ namespace {
 constexpr int64_t kLookUs = 5'000;  // an empty partition is looked at again after so long while others are busy
 constexpr int64_t kPauseUs = 10 * kSecondUs;  // far above the time between two looks, however many the partitions
 constexpr int64_t kFiguresUs = 100'000;
+constexpr size_t kFullBatch = 64;  // records a poll of a partition that was empty, while memory is full
 
 // The last tick before `t`, or one that is not there but sorts so.
 TickId tick_before(TickId t) { return t.sub > 0 ? TickId{t.slot, t.sub - 1} : TickId{t.slot - 1, UINT32_MAX}; }
@@ -120,11 +123,19 @@ void Ingest::set_back(int64_t us) {
   floor_stands_since_ -= us;
 }
 
+// While as much is held as may be, only that is read without which nothing closes: the partition that everybody waits
+// for. Others stay where they are, so which tick a record belongs to does not hear of it. One that was empty is looked
+// at all the same, a few records at a time, for it must be seen to be idle or not.
+bool Ingest::may_poll(size_t index) const {
+  if (!schedule_.may_poll(index)) return false;
+  return held_bytes() < options_.held_bytes || schedule_.is_lowest(index) || partitions_[index].empty_since >= 0;
+}
+
 int Ingest::pick(int64_t now) {
   int busy = -1, empty = -1;
   for (int i = 0; i < static_cast<int>(partitions_.size()); ++i) {
     const Partition& p = partitions_[i];
-    if (p.finished || !schedule_.may_poll(i)) continue;
+    if (p.finished || !may_poll(i)) continue;
     if (p.empty_since < 0) {
       if (busy < 0 || schedule_.low_slot(i) < schedule_.low_slot(busy)) busy = i;
     } else {
@@ -144,34 +155,33 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
   int wait = 0;
   if (was_empty && !others_busy && options_.wait_ms > 0)
     wait = std::max(1, options_.wait_ms / static_cast<int>(partitions_.size()));
-  auto batch = std::make_shared<PollBatch>();
-  if (Status status = sources_[p.source].source->poll(p.local, options_.batch, wait, batch->raw); !status.ok())
-    return status;
+  size_t most = options_.batch;
+  if (held_bytes() >= options_.held_bytes && !schedule_.is_lowest(index)) most = std::min(most, kFullBatch);
+  if (Status status = sources_[p.source].source->poll(p.local, most, wait, batch_); !status.ok()) return status;
   // Nobody looked for so long (the process stood still, the machine slept) that what was seen before says nothing: the
   // first look after it may be empty only because the source has not asked the broker yet.
   if (now - p.polled_at >= kPauseUs) p.empty_since = -1;
   p.polled_at = now;
-  p.at_end = batch->raw.at_end;
-  p.seen |= p.at_end || !batch->raw.records.empty();
-  const size_t records = batch->raw.records.size();
-  if (records == 0) {
+  p.at_end = batch_.at_end;
+  p.seen |= p.at_end || !batch_.records.empty();
+  if (batch_.records.empty()) {
     if (p.empty_since < 0) p.empty_since = now;
   } else {
     p.empty_since = -1;
     p.idle = false;
     floor_stands_since_ = now;
-    batch->self = batch;
-    place(p, index, *batch);
+    place(p, index);
   }
-  int64_t next = std::max(p.next_offset, batch->raw.next_offset);
+  int64_t next = std::max(p.next_offset, batch_.next_offset);
   if (p.end_target >= 0) next = std::min(next, std::max(p.end_target, p.next_offset));
-  if (batch->raw.gap_from < batch->raw.gap_to) {
-    pass_gap(p, index, batch->raw.gap_from, batch->raw.gap_to);
+  if (batch_.gap_from < batch_.gap_to) {
+    pass_gap(p, index, batch_.gap_from, batch_.gap_to);
   } else if (next > p.next_offset) {
     p.next_offset = next, schedule_.passed(index, next);
   }
-  if (batch->raw.ended) p.finished = true;
-  if (batch->open == 0) batch->self.reset();
+  if (batch_.ended) p.finished = true;
+  batch_.clear();  // the source's buffers are its own again
+  arena_.clear();
   return {};
 }
 
@@ -209,24 +219,21 @@ void Ingest::set_erased(std::shared_ptr<const Erased> erased) {
   erased_count_.store(erased_told_->size(), std::memory_order_release);
 }
 
-void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
+void Ingest::place(Partition& p, size_t index) {
   const size_t erased = erased_count_.load(std::memory_order_acquire);
   if (erased != (erased_ == nullptr ? 0 : erased_->size())) {
     const std::lock_guard lock(erased_mutex_);
     erased_ = erased_told_;
   }
-  batch.records.resize(batch.raw.records.size());
-  size_t at = 0;
-  for (const RawRecord& raw : batch.raw.records) {
+  Record& record = record_;
+  for (const RawRecord& raw : batch_.records) {
     if (p.end_target >= 0 && raw.offset >= p.end_target) break;
     if (raw.offset < p.next_offset) continue;  // handed out again: the same record, read already
-    Record& record = batch.records[at++];
     p.next_offset = raw.offset + 1;
-    record.raw = raw.value;
+    record = Record{};
     record.offset = raw.offset;
     record.partition = p.number;
-    record.batch = &batch;
-    record.reason = decoder_.decode(raw.value, batch.arena, record, &detail_);
+    record.reason = decoder_.decode(raw.value, arena_, record, &detail_);
     if (record.reason == Reason::kNone) {
       record.erases = std::holds_alternative<ErasureFact>(record.body);
       if (erased_ != nullptr) forget(record, *erased_), record.erased = static_cast<uint32_t>(erased_->size());
@@ -251,37 +258,23 @@ void Ingest::place(Partition& p, size_t index, PollBatch& batch) {
         newest_us_ = schedule_.newest_us(index), newest_read_at_ = p.polled_at;
     }
     if (placed.placement == Placement::kSkip) continue;  // committed before the restart
+    record.raw_bytes = raw.value.size();
     if (record.reason != Reason::kNone) {
-      batch.details.push_back(std::make_unique<std::string>(detail_));
-      record.detail = batch.details.back().get();
+      record.raw = raw.value, record.detail = detail_;
+    } else {
+      record.content = XXH3_64bits(raw.value.data(), raw.value.size());
     }
-    hold(record, placed.tick, batch);
+    hold(record, placed.tick);
   }
 }
 
-// A batch holds itself while records of it are open; whoever stops before they are closed lets go of it here.
-Ingest::~Ingest() {
-  std::vector<std::shared_ptr<PollBatch>> batches;
-  for (const auto& [tick, bucket] : open_)
-    for (const Record* record : buckets_[bucket])
-      if (record->batch->self != nullptr) batches.push_back(std::move(record->batch->self));
-}
-
-void Ingest::hold(Record& record, TickId tick, PollBatch& batch) {
-  ++batch.open;
-  if (last_bucket_ == UINT32_MAX || tick != last_tick_) {
-    const auto [it, fresh] = open_.try_emplace(tick, 0);
-    if (fresh) {
-      if (free_buckets_.empty()) {
-        free_buckets_.push_back(static_cast<uint32_t>(buckets_.size()));
-        buckets_.emplace_back();
-      }
-      it->second = free_buckets_.back();
-      free_buckets_.pop_back();
-    }
-    last_tick_ = tick, last_bucket_ = it->second;
+void Ingest::hold(const Record& record, TickId tick) {
+  if (last_held_ == nullptr || tick != last_tick_) {
+    std::unique_ptr<HeldTick>& held = open_[tick];
+    if (held == nullptr) held = std::make_unique<HeldTick>(held_);
+    last_tick_ = tick, last_held_ = held.get();
   }
-  buckets_[last_bucket_].push_back(&record);
+  last_held_->add(record);
   pending_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -371,7 +364,7 @@ void Ingest::floors(int64_t now) {
     }
     if (p.idle) continue;
     ++active;
-    stuck &= !schedule_.may_poll(i);
+    stuck &= !may_poll(i);
     lowest = std::min(lowest, schedule_.low_slot(i));
   }
   if (unfinished == 0) {
@@ -424,27 +417,19 @@ std::unique_ptr<Chunk> Ingest::close() {
   if (open <= closed_ && !(ended_ && changed) && new_gaps_.empty() && !tell_) return nullptr;
   tell_ = false;
   auto chunk = std::make_unique<Chunk>();
-  ++chunk_number_;
   closed_ = std::max(closed_, open);
   chunk->closed_before = closed_;
   pass_absent(*chunk);
   auto it = open_.begin();
   for (; it != open_.end() && it->first < closed_; ++it) {
-    auto& bucket = buckets_[it->second];
+    const auto& records = it->second->records();
     const auto begin = static_cast<uint32_t>(chunk->records.size());
-    for (Record* record : bucket) {
-      chunk->records.push_back(record);
-      chunk->bytes += sizeof(Record) + record->raw.size();
-      PollBatch& batch = *record->batch;
-      if (batch.chunk != chunk_number_) batch.chunk = chunk_number_, chunk->keep.push_back(batch.self);
-      if (--batch.open == 0) batch.self.reset();
-    }
+    chunk->records.insert(chunk->records.end(), records.begin(), records.end());
     chunk->ticks.push_back({it->first, begin, static_cast<uint32_t>(chunk->records.size())});
-    bucket.clear();
-    free_buckets_.push_back(it->second);
+    chunk->held.push_back(std::move(it->second));
   }
   open_.erase(open_.begin(), it);
-  last_bucket_ = UINT32_MAX;
+  last_held_ = nullptr;
   pending_.fetch_sub(chunk->records.size(), std::memory_order_relaxed);
   for (size_t i = 0; i < partitions_.size(); ++i) {
     Partition& p = partitions_[i];

@@ -15,6 +15,7 @@
 
 #include "pipeline/decode/decoder.h"
 #include "pipeline/engine/control.h"
+#include "pipeline/engine/held.h"
 #include "pipeline/engine/meta.h"
 #include "pipeline/engine/record.h"
 
@@ -30,6 +31,7 @@ struct IngestOptions {
   ScheduleLimits limits;
   std::function<int64_t()> clock_us;  // measures waits; microseconds, from any beginning
   uint32_t batch = 1024;              // records a poll
+  size_t held_bytes = SIZE_MAX;       // of records read and not folded yet; beyond, only who is waited for is read
   int wait_ms = 5;                    // how long a poll waits when there is nothing to read; 0 never
   bool floors = true;                 // idle and quiet floors by the clock
   bool until_end = false;             // live sources are read to where they ended at the start, then end like files
@@ -51,7 +53,6 @@ class Ingest {
  public:
   // `known`: partitions of the store, by number in the engine; new ones get the numbers behind. `committed`: TickId{}
   // for a new store.
-  ~Ingest();  // frees the records of open ticks, before the sources go
   Ingest(const IngestOptions& options, const Hasher& hasher, std::vector<IngestSource> sources,
          const ControlLog& control, const std::vector<PartitionState>& known, TickId committed);
 
@@ -65,6 +66,9 @@ class Ingest {
   void set_next_due(int64_t slot) { next_due_.store(slot, std::memory_order_relaxed); }
   std::vector<PartitionFigures> figures() const;                                 // any thread; up to 100 ms old
   uint64_t pending() const { return pending_.load(std::memory_order_relaxed); }  // records in open ticks
+  // What records read and not folded yet take: those in open ticks, and those in chunks until they are let go. Any
+  // thread.
+  size_t held_bytes() const { return held_->load(std::memory_order_relaxed); }
   bool caught_up() const { return caught_up_.load(std::memory_order_relaxed); }
 
  private:
@@ -93,11 +97,12 @@ class Ingest {
   Status join(size_t source, size_t local, bool first);
   bool waits_for_known() const;
   void set_back(int64_t us);
+  bool may_poll(size_t index) const;
   int pick(int64_t now);
   Status poll(Partition& p, size_t index, int64_t now);
-  void place(Partition& p, size_t index, PollBatch& batch);
+  void place(Partition& p, size_t index);
   void pass_gap(Partition& p, size_t index, int64_t from, int64_t to);
-  void hold(Record& record, TickId tick, PollBatch& batch);
+  void hold(const Record& record, TickId tick);
   void floors(int64_t now);
   void let_go_laggards(int64_t now);
   int64_t end_slot() const;  // the floor of everything that has ended
@@ -128,13 +133,16 @@ class Ingest {
   int64_t highest_floor_ = INT64_MIN, floor_stands_since_ = 0;
   int64_t clock_at_ = INT64_MIN;  // at the last step
   bool ended_ = false, started_ = false;
-  uint64_t chunk_number_ = 0;
 
-  absl::btree_map<TickId, uint32_t> open_;  // bucket of each open tick
-  std::vector<std::vector<Record*>> buckets_;
-  std::vector<uint32_t> free_buckets_;
+  // Of the poll in hand; its memory is used again by the next one.
+  Batch batch_;
+  Arena arena_;
+  Record record_;
+
+  const HeldBytes held_ = std::make_shared<std::atomic<size_t>>(0);
+  absl::btree_map<TickId, std::unique_ptr<HeldTick>> open_;
   TickId last_tick_;
-  uint32_t last_bucket_ = UINT32_MAX;
+  HeldTick* last_held_ = nullptr;  // of last_tick_
   std::vector<PartitionId> joined_;
   std::vector<int64_t> joined_append_us_;
   std::string detail_;

@@ -26,7 +26,7 @@ struct DeadLetterRow {
   Reason reason = Reason::kNone;
   int64_t slot = 0;
   uint32_t sub = 0;
-  std::string_view detail, raw;  // raw is cut at 64 KiB
+  std::string_view detail, raw;  // raw is cut as held.h says
   uint64_t raw_bytes = 0;
 };
 std::string encode(const DeadLetterRow& row);

@@ -86,6 +86,8 @@ class Schedule {
   // The open partition to poll first, and whether it may be polled at all (not 5 s or 65,536 records ahead of the
   // lowest).
   bool may_poll(size_t p) const;
+  // Whether nothing closes before p has more: no partition holds an earlier tick open.
+  bool is_lowest(size_t p) const { return firsts_[p] == lowest(); }
   size_t held(size_t p) const;  // records of p placed in ticks from first_open() on
 
   // Says that ticks up to and including t are handed on (t < first_open()). Gives partition p's restart point as of

@@ -10,7 +10,7 @@ namespace {
 bool record_before(const Record& a, const Record& b, const std::vector<PartitionId>& partitions) {
   if (const int c = a.id.compare(b.id); c != 0) return c < 0;
   if (a.late != b.late) return b.late;
-  if (const int c = a.raw.compare(b.raw); c != 0) return c < 0;
+  if (a.content != b.content) return a.content < b.content;
   if (a.partition != b.partition) return partitions[a.partition] < partitions[b.partition];
   return a.offset < b.offset;
 }

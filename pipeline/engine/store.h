@@ -81,7 +81,8 @@ class Store {
 struct StoreOptions {
   size_t block_cache_mb = 128;  // blocks and memtables together stay in this
   int background_threads = 1;
-  bool read_only = false;  // for dump and evaluate beside nothing else
+  size_t write_set_bytes = 0;  // what a write set will hold, roughly: room for it is set aside, not yet used
+  bool read_only = false;      // for dump and evaluate beside nothing else
 };
 
 // Opens or makes the store in DIR/store. Refuses, with the reason and what to do: another format version, a folder that

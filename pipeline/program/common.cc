@@ -16,9 +16,11 @@ namespace {
 
 std::atomic<Engine*> stopping{nullptr};
 std::atomic<int> signals{0};
+std::atomic<std::chrono::steady_clock::rep> signal_at{0};
 
 void on_signal(int) {
   if (signals.fetch_add(1) > 0) std::_Exit(1);
+  signal_at = std::chrono::steady_clock::now().time_since_epoch().count();
   if (Engine* engine = stopping.load()) engine->stop();
 }
 
@@ -110,5 +112,11 @@ StopOnSignal::~StopOnSignal() {
 }
 
 bool StopOnSignal::stopped() { return signals > 0; }
+
+std::chrono::steady_clock::time_point StopOnSignal::at() {
+  using Clock = std::chrono::steady_clock;
+  const auto at = signal_at.load();
+  return at == 0 ? Clock::now() : Clock::time_point(Clock::duration(at));
+}
 
 }  // namespace bellwether

@@ -2,6 +2,7 @@
 // while CLI11 parses and leaves its exit code in `exit_code`: 0, 1 failed, 2 bad usage.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -37,6 +38,7 @@ class StopOnSignal {
   explicit StopOnSignal(Engine& engine);
   ~StopOnSignal();
   static bool stopped();
+  static std::chrono::steady_clock::time_point at();  // when the signal came; now, where none did
 };
 
 // Puts the erasures of the data folder `from` into `store`, the way of --keep-erased; nothing where `from` is empty.

@@ -1,9 +1,12 @@
+#include <spdlog/spdlog.h>
+
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <thread>
 
+#include "pipeline/program/memory_bound.h"
 #include "pipeline/program/program.h"
 #include "pipeline/sources/file_source.h"
 #include "pipeline/tools/progress.h"
@@ -50,11 +53,13 @@ int replay(const ReplayOptions& options) {
               << "\", allowed: a time such as 2024-05-01T00:00:00Z\n";
     return 2;
   }
+  spdlog::info("memory bound: {}", memory_bound(config, false).text());
   std::unique_ptr<FileSource> files;
   if (const Status status = FileSource::open(options.files, files); !status.ok()) return failed(status.message);
   std::unique_ptr<Store> store;
   StoreOptions store_options;
   store_options.block_cache_mb = config.engine.block_cache_mb;
+  store_options.write_set_bytes = commit_bytes(config.engine) * 5 / 2;
   if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok())
     return failed(status.message);
   if (const Status status = keep_erased(options.keep_erased, config, *store); !status.ok())

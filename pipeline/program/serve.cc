@@ -1,9 +1,11 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <iostream>
 #include <thread>
 
+#include "pipeline/program/memory_bound.h"
 #include "pipeline/program/program.h"
 #include "pipeline/service/forget_record.h"
 #include "pipeline/service/outbox.h"
@@ -68,6 +70,26 @@ Status open_inputs(const Config& config, Inputs& out) {
   }
   return {};
 }
+
+// How long each step of a start or an end took, for its log line.
+class Steps {
+ public:
+  void done(const char* what) {
+    const auto now = std::chrono::steady_clock::now();
+    text_ += fmt::format("{}{} {:.2f} s", text_.empty() ? "" : ", ", what, seconds(at_, now));
+    at_ = now;
+  }
+  // Counts from then on, where it is known.
+  void begin(std::chrono::steady_clock::time_point at) { begun_ = at_ = at; }
+  double total() const { return seconds(begun_, std::chrono::steady_clock::now()); }
+  const std::string& text() const { return text_; }
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+  static double seconds(Time from, Time to) { return std::chrono::duration<double>(to - from).count(); }
+  Time begun_ = std::chrono::steady_clock::now(), at_ = begun_;
+  std::string text_;
+};
 
 // Tells the embedded log what no restart will ask for again, after every commit.
 void follow_commits(const Engine& engine, EmbeddedLog& log, const std::atomic<bool>& done) {
@@ -174,15 +196,26 @@ int serve(const ServeOptions& options) {
     return 0;
   }
   set_up_logging(config.logging);
+  Steps start;
+  if (const size_t room = std::max<size_t>(1, room_for_connections()); room < config.service.max_connections) {
+    spdlog::warn(
+        "service.max_connections: given {}, taken {}: this process may open {} files beside the store's (ulimit -n)",
+        config.service.max_connections, room, room);
+    config.service.max_connections = static_cast<uint32_t>(room);
+  }
+  spdlog::info("memory bound: {}", memory_bound(config, true).text());
   std::unique_ptr<Store> store;
   StoreOptions store_options;
   store_options.block_cache_mb = config.engine.block_cache_mb;
+  store_options.write_set_bytes = commit_bytes(config.engine) * 5 / 2;
   if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok())
     return failed(status.message);
   if (const Status status = keep_erased(options.keep_erased, config, *store); !status.ok())
     return failed(status.message);
+  start.done("store");
   Inputs inputs;
   if (const Status status = open_inputs(config, inputs); !status.ok()) return failed(status.message);
+  start.done(config.kafka.brokers.empty() ? "log" : "Kafka");
   EngineOptions engine_options;
   engine_options.until_end = options.until_end;
   engine_options.outbox = !config.kafka.brokers.empty() && config.kafka.outputs;
@@ -202,6 +235,7 @@ int serve(const ServeOptions& options) {
   if (const Status status = Engine::open(config, program_operators(), *store, inputs.sources, engine_options, engine);
       !status.ok())
     return failed(status.message);
+  start.done("state");
 
   const StopOnSignal guard(*engine);
   std::atomic<bool> done{false};
@@ -209,10 +243,16 @@ int serve(const ServeOptions& options) {
   if (inputs.log != nullptr) follower = std::thread([&] { follow_commits(*engine, *inputs.log, done); });
   Around around;
   Status status = around.start(config, *engine, *store, inputs);
+  Steps end;
   if (status.ok()) {
+    start.done("service");
     spdlog::info("serving {} from {}", config.engine.data_dir, inputs.kafka != nullptr ? "Kafka" : "the embedded log");
+    spdlog::info("started in {:.2f} s: {}", start.total(), start.text());
     status = engine->run();
+    end.begin(StopOnSignal::at());
+    end.done("fold and last commit");
     around.stop();
+    end.done("open calls and out records");
   }
   done = true;
   if (follower.joinable()) follower.join();
@@ -220,6 +260,7 @@ int serve(const ServeOptions& options) {
   const Account a = engine->published()->account();
   spdlog::info("stopped: consumed {}, applied {}, duplicate {}, late {}, dead-lettered {}", a.consumed, a.applied,
                a.duplicate, a.late, a.dead_lettered);
+  spdlog::info("stopped in {:.2f} s: {}", end.total(), end.text());
   return 0;
 }
 

@@ -183,7 +183,7 @@ grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) 
   add_detail(out, "cache_hits", figures.cache.cache_hits);
   add_detail(out, "cache_misses", figures.cache.cache_misses);
   add_detail(out, "uncommitted_bytes", figures.dirty_bytes);
-  add_detail(out, "queue_bytes", figures.queue_bytes);
+  add_detail(out, "held_bytes", figures.held_bytes);
   add_detail(out, "caught_up", figures.caught_up ? 1 : 0);
   add_detail(out, "erased_people", figures.erased);
   add_detail(out, "erasures_pending", figures.erasures_pending);  // a file may still hold the name

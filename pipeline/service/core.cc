@@ -10,15 +10,16 @@ namespace bellwether {
 namespace {
 
 constexpr auto kLook = std::chrono::milliseconds(10);
-constexpr size_t kQueueMax = 4096;
 
 uint64_t random_number() {
   std::random_device device;
   return uint64_t{device()} << 32 | device();
 }
 
-// More than processors, for some wait for the disk or the broker.
-size_t worker_threads() { return std::clamp<size_t>(2 * std::thread::hardware_concurrency(), 4, 16); }
+// More than processors, for some wait for the disk.
+size_t query_threads() { return std::clamp<size_t>(2 * std::thread::hardware_concurrency(), 4, 16); }
+constexpr size_t kWriteThreads = 16;  // nearly all the time they wait for the log's fsync, or the broker's answer
+constexpr size_t kWatchThreads = 2;
 
 std::string positions_text(const std::vector<pb::Position>& positions) {
   std::string text;
@@ -64,7 +65,11 @@ ServiceCore::ServiceCore(const Config& config, ServiceDeps deps, std::optional<T
       hasher_(config.community.hash_key),
       process_(random_number()),
       started_(std::chrono::system_clock::now()),
-      executor_(worker_threads(), kQueueMax),
+      queries_(config.service.max_calls, size_t{config.service.calls_mb} << 20),
+      writes_(config.service.max_calls, size_t{config.service.publish_mb} << 20),
+      queries_executor_(query_threads(), config.service.max_calls),
+      writes_executor_(kWriteThreads, config.service.max_calls),
+      watches_executor_(kWatchThreads, config.service.max_streams),
       thread_([this] { tick(); }) {}
 
 grpc::Status ServiceCore::admit(const grpc::ServerContextBase& context, Roles may, const char* method,
@@ -119,7 +124,7 @@ void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime d
   if (covers(newest()->at(), positions)) return then(grpc::Status::OK);
   {
     const std::lock_guard lock(mutex_);
-    if (!stopped_ && waiting_.size() < kQueueMax) {
+    if (!stopped_ && waiting_.size() < config_.service.max_calls) {
       waiting_.push_back({std::move(positions), deadline, std::move(cancelled), std::move(then)});
       changed_.notify_all();
       return;
@@ -132,9 +137,9 @@ void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime d
 bool ServiceCore::watch(const std::shared_ptr<Watcher>& watcher) {
   const std::lock_guard lock(mutex_);
   if (stopped_ || draining_.load()) return false;
-  if (watchers_.size() >= config_.service.max_connections) {
+  if (watchers_.size() >= config_.service.max_streams) {
     std::erase_if(watchers_, [](const std::weak_ptr<Watcher>& w) { return w.expired(); });
-    if (watchers_.size() >= config_.service.max_connections) return false;
+    if (watchers_.size() >= config_.service.max_streams) return false;
   }
   watchers_.push_back(watcher);
   changed_.notify_all();
@@ -157,10 +162,18 @@ void ServiceCore::tick() {
     const bool second = now >= next_second;
     if (second) next_second = now + std::chrono::seconds(1);
     tend(moved, second);
-    if (second) pinned_.expire();
+    if (second) pinned_.expire(), end_untaken();
     if (moved) pinned_.forget(published->erased().size());
     if (deps_.metrics != nullptr && (moved || second)) {
-      deps_.metrics->queue("calls", executor_.queued());
+      deps_.metrics->queue("queries", queries_.calls());
+      deps_.metrics->queue("writes", writes_.calls());
+      deps_.metrics->queue("watches", watches_executor_.queued());
+      std::function<size_t()> connections;
+      {
+        const std::lock_guard lock(mutex_);
+        connections = connections_;
+      }
+      if (connections) deps_.metrics->queue("connections", connections());
       if (moved && deps_.figures) {
         const CommitFigures figures = deps_.figures().commit;
         if (figures.commits != commits) deps_.metrics->commit(static_cast<double>(figures.last_us) / 1e6);
@@ -205,6 +218,35 @@ void ServiceCore::tend(bool moved, bool second) {
   for (const auto& watcher : wake) watcher->wake();
 }
 
+void ServiceCore::set_connections(std::function<size_t()> connections) {
+  const std::lock_guard lock(mutex_);
+  connections_ = std::move(connections);
+}
+
+void ServiceCore::answered(std::shared_ptr<CallHandle> call) {
+  const std::lock_guard lock(mutex_);
+  answered_.emplace_back(std::chrono::steady_clock::now(), std::move(call));
+}
+
+// Answers that nobody takes would fill the memory with the clients' idleness: after a while they are dropped.
+void ServiceCore::end_untaken() {
+  std::vector<std::shared_ptr<CallHandle>> late;
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(answered_, [](const auto& a) { return a.second->is_gone(); });
+    while (!answered_.empty() && now - answered_.front().first >= stall()) {
+      late.push_back(std::move(answered_.front().second));
+      answered_.pop_front();
+    }
+  }
+  size_t ended = 0;
+  for (const auto& call : late) ended += call->cancel() ? 1 : 0;
+  if (ended > 0)
+    spdlog::warn("{} answers were dropped: their clients did not read them within {} s (service.stall_s)", ended,
+                 config_.service.stall_s);
+}
+
 void ServiceCore::finished(const char* method, const Caller& caller, const grpc::Status& status,
                            std::chrono::steady_clock::time_point begun) const {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
@@ -243,7 +285,9 @@ void ServiceCore::stop() {
   }
   for (Waiting& w : waiting) w.then(call_error(grpc::StatusCode::UNAVAILABLE, "STOPPING", "the service stops"));
   if (thread_.joinable()) thread_.join();
-  executor_.stop();
+  queries_executor_.stop();
+  writes_executor_.stop();
+  watches_executor_.stop();
 }
 
 }  // namespace bellwether

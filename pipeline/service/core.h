@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <list>
 #include <memory>
@@ -19,6 +20,7 @@
 
 #include "bellwether/v1/common.pb.h"
 #include "config/tokens.h"
+#include "pipeline/service/budget.h"
 #include "pipeline/service/errors.h"
 #include "pipeline/service/executor.h"
 #include "pipeline/service/pages.h"
@@ -53,6 +55,39 @@ struct Call {
   bool over() const { return cancelled() || std::chrono::system_clock::now() >= deadline; }
 };
 
+// Where calls do their work. Each has its own threads and its own bound, so that a flood of one kind leaves the others
+// their time.
+enum class Lane : uint8_t { kQueries, kWrites };
+
+// A way to a call's context for those who may come too late. Cancelling may end the call at once, in the same thread.
+class CallHandle {
+ public:
+  explicit CallHandle(grpc::ServerContextBase* context) : context_(context) {}
+  // Ends the call whose client does not take what it was sent. False: it is over.
+  bool cancel() {
+    const std::lock_guard lock(mutex_);
+    if (context_ != nullptr) context_->TryCancel();
+    return context_ != nullptr;
+  }
+  // The call is over: the context goes.
+  void gone() {
+    const std::lock_guard lock(mutex_);
+    context_ = nullptr;
+    gone_.store(true);
+  }
+  bool is_gone() const { return gone_.load(); }
+
+ private:
+  std::recursive_mutex mutex_;
+  grpc::ServerContextBase* context_;
+  std::atomic<bool> gone_{false};
+};
+
+// What a message of so many bytes on the wire may take as objects, with what is made of it.
+constexpr size_t kExpansion = 5;
+inline size_t weight_of(const google::protobuf::Message& message) { return 512 + kExpansion * message.ByteSizeLong(); }
+inline size_t weight_of(const grpc::ByteBuffer& bytes) { return 512 + kExpansion * bytes.Length(); }
+
 // Someone who wants to hear of each commit; see ServiceCore::watch.
 class Watcher {
  public:
@@ -71,7 +106,11 @@ class ServiceCore {
   const Config& config() const { return config_; }
   const ServiceDeps& deps() const { return deps_; }
   const Hasher& hasher() const { return hasher_; }
-  Executor& executor() { return executor_; }
+  Executor& executor(Lane lane) { return lane == Lane::kWrites ? writes_executor_ : queries_executor_; }
+  Executor& watches() { return watches_executor_; }
+  // Of calls admitted and not over yet: waiting, worked on, or answered and not taken by their clients.
+  Budget& budget(Lane lane) { return lane == Lane::kWrites ? writes_ : queries_; }
+  std::chrono::seconds stall() const { return std::chrono::seconds(config_.service.stall_s); }
   PinnedReadings& pinned() { return pinned_; }
   uint64_t process() const { return process_; }
   SystemTime started() const { return started_; }
@@ -87,12 +126,16 @@ class ServiceCore {
   // Wakes the watcher at each commit until it is forgotten. False: there are too many, or the service ends.
   bool watch(const std::shared_ptr<Watcher>& watcher);
 
+  // The call was answered: where its client does not take the answer within `stall()`, it is cancelled.
+  void answered(std::shared_ptr<CallHandle> call);
+
   // One line in the request log, one observation in the metrics.
   void finished(const char* method, const Caller& caller, const grpc::Status& status,
                 std::chrono::steady_clock::time_point begun) const;
 
   bool draining() const { return draining_.load(); }
-  void drain();  // watchers end; no new streams
+  void drain();                                               // watchers end; no new streams
+  void set_connections(std::function<size_t()> connections);  // for metrics
   void stop();
 
  private:
@@ -104,6 +147,7 @@ class ServiceCore {
   };
   void tick();
   void tend(bool moved, bool second);
+  void end_untaken();
 
   const Config config_;
   const ServiceDeps deps_;
@@ -113,7 +157,8 @@ class ServiceCore {
   const SystemTime started_;
   BoardCounts counts_;
   PinnedReadings pinned_;
-  Executor executor_;
+  Budget queries_, writes_;
+  Executor queries_executor_, writes_executor_, watches_executor_;
   std::atomic<bool> draining_{false};
 
   std::mutex mutex_;
@@ -121,6 +166,8 @@ class ServiceCore {
   std::shared_ptr<const Reading> newest_;
   std::list<Waiting> waiting_;
   std::vector<std::weak_ptr<Watcher>> watchers_;
+  std::deque<std::pair<std::chrono::steady_clock::time_point, std::shared_ptr<CallHandle>>> answered_;
+  std::function<size_t()> connections_;
   bool stopped_ = false;
   uint64_t seen_commit_ = 0;
   std::thread thread_;
@@ -130,36 +177,66 @@ class ServiceCore {
 bool covers(const Published& at, const std::vector<pb::Position>& positions);
 void set_as_of(const Published& at, pb::AsOf& out);
 
-// Runs one unary call: admits, waits for min_position, works on the executor, logs. `work` gives the call's status.
+// One unary call, from its method to the moment when the client has the answer: until then its bytes count.
+class UnaryCall final : public grpc::ServerUnaryReactor {
+ public:
+  explicit UnaryCall(grpc::CallbackServerContext* context) : handle(std::make_shared<CallHandle>(context)) {}
+  void OnDone() override {
+    handle->gone();
+    delete this;
+  }
+  const std::shared_ptr<CallHandle> handle;
+  Share share;
+};
+
+// Runs one unary call: admits, waits for min_position, works on the lane's executor, logs. `work` gives the call's
+// status.
 template <class Request, class Response, class Work>
 grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerContext* context, const char* method,
-                                    Roles may, const Request* request, Response* response, Work work) {
+                                    Roles may, const Request* request, Response* response, Work work,
+                                    Lane lane = Lane::kQueries) {
   const auto begun = std::chrono::steady_clock::now();
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  auto* const reactor = new UnaryCall(context);
   auto call = std::make_shared<Call>();
+  // After it the reactor may be gone.
   const auto finish = [&core, reactor, method, begun, call](const grpc::Status& status) {
     core.finished(method, call->caller, status, begun);
+    core.answered(reactor->handle);
     reactor->Finish(status);
   };
   if (grpc::Status admitted = core.admit(*context, may, method, call->caller); !admitted.ok()) {
     finish(admitted);
     return reactor;
   }
+  const auto busy = [finish] {
+    finish(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED",
+                            "more calls are in hand than the service takes on", 200));
+  };
+  const size_t weight = weight_of(*request);
+  if (!core.budget(lane).take(weight)) {
+    busy();
+    return reactor;
+  }
+  reactor->share = Share(core.budget(lane), weight);
   call->deadline = core.deadline_of(*context);
   call->cancelled = [context] { return context->IsCancelled(); };
-  auto run = [&core, call, request, response, work, finish] {
+  auto run = [&core, reactor, call, request, response, work, finish] {
     if (call->over())
       return finish(call_error(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE",
                                "the deadline passed before the call was worked on"));
     call->reading = core.newest();
     grpc::Status status = work(*call, *request, *response);
+    call->reading.reset();  // no snapshot stays for a client that takes its time
     if (!status.ok()) response->Clear();
+    if (status.ok()) reactor->share.add(weight_of(*response));
     finish(status);
   };
   std::vector<pb::Position> positions;
   if constexpr (requires { request->min_position(); }) {
     FieldErrors wrong;
-    for (int i = 0; i < request->min_position_size(); ++i) {
+    constexpr int kMost = 1024;
+    if (request->min_position_size() > kMost) wrong.emplace_back("min_position", "more than 1024 positions");
+    for (int i = 0; i < std::min(kMost, request->min_position_size()) && wrong.size() < 20; ++i) {
       const pb::Position& p = request->min_position(i);
       const std::string field = "min_position[" + std::to_string(i) + "]";
       if (p.topic().empty()) wrong.emplace_back(field + ".topic", "is empty");
@@ -168,25 +245,20 @@ grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerConte
       if (p.offset() < 0)
         wrong.emplace_back(field + ".offset", "given " + std::to_string(p.offset()) + ", allowed: 0 or more");
     }
-    if (request->min_position_size() > 1024) wrong.emplace_back("min_position", "more than 1024 positions");
     if (!wrong.empty()) {
       finish(bad_fields(wrong));
       return reactor;
     }
     positions.assign(request->min_position().begin(), request->min_position().end());
   }
-  const auto busy = [finish] {
-    finish(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED",
-                            "more calls wait than the service takes on", 200));
-  };
   if (positions.empty()) {
-    if (!core.executor().post(run)) busy();
+    if (!core.executor(lane).post(run)) busy();
     return reactor;
   }
   core.when_covered(std::move(positions), call->deadline, call->cancelled,
-                    [&core, run, finish, busy](grpc::Status status) {
+                    [&core, run, finish, busy, lane](grpc::Status status) {
                       if (!status.ok()) return finish(status);
-                      if (!core.executor().resume(run)) busy();
+                      if (!core.executor(lane).resume(run)) busy();
                     });
   return reactor;
 }

@@ -334,7 +334,8 @@ grpc::ServerUnaryReactor* FlagsService::DecideFlag(grpc::CallbackServerContext* 
         if (!after.status().ok()) return io_error(after.status());
         set_as_of(after.at(), *out.mutable_as_of());
         return grpc::Status::OK;
-      });
+      },
+      Lane::kWrites);
 }
 
 }  // namespace

@@ -1,47 +1,46 @@
-#include <google/protobuf/arena.h>
-
 #include <deque>
 #include <map>
 
 #include "bellwether/v1/ingest.grpc.pb.h"
 #include "pipeline/decode/decoder.h"
 #include "pipeline/service/convert.h"
+#include "pipeline/service/publish_wire.h"
 #include "pipeline/service/services.h"
 
 namespace bellwether {
 namespace {
 
-constexpr int kEventsMax = 10'000;
-constexpr size_t kInFlightMax = 8;  // requests of a stream between reading and answering
+constexpr size_t kEventsMax = 10'000;
+constexpr size_t kAnswerBytes = 192;  // of an event's position, as objects and on the wire
+constexpr size_t kInFlightMax = 8;    // requests of a stream between reading and answering
 constexpr int kStreamTimeoutMs = 30'000;
 constexpr Roles kMay = kReaders;  // by event: erasures are for admins, other judgements for staff, everything else for
                                   // platforms and admins
 
-InputTopic topic_of(const pb::Event& event) {
-  switch (event.body_case()) {
-    case pb::Event::kPost:
-      return InputTopic::kPosts;
-    case pb::Event::kReferral:
-      return InputTopic::kReferrals;
-    case pb::Event::kBetaTest:
-      return InputTopic::kBetaTests;
-    case pb::Event::kJudgement:
-      return InputTopic::kJudgements;
-    case pb::Event::kAccount:
-    case pb::Event::kEntitlementUse:
-    case pb::Event::kFeedback:
-      return InputTopic::kAccounts;
-    case pb::Event::kLike:
-    case pb::Event::BODY_NOT_SET:
-      break;
-  }
-  return InputTopic::kLikes;
+InputTopic topic_of(const Fact& fact) {
+  struct Topic {
+    InputTopic operator()(const LikeFact&) const { return InputTopic::kLikes; }
+    InputTopic operator()(const PostFact&) const { return InputTopic::kPosts; }
+    InputTopic operator()(const ReferralFact&) const { return InputTopic::kReferrals; }
+    InputTopic operator()(const BetaTestFact&) const { return InputTopic::kBetaTests; }
+    InputTopic operator()(const RatingFact&) const { return InputTopic::kJudgements; }
+    InputTopic operator()(const HoldFact&) const { return InputTopic::kJudgements; }
+    InputTopic operator()(const LabelFact&) const { return InputTopic::kJudgements; }
+    InputTopic operator()(const VerdictFact&) const { return InputTopic::kJudgements; }
+    InputTopic operator()(const LinkFact&) const { return InputTopic::kJudgements; }
+    InputTopic operator()(const ErasureFact&) const { return InputTopic::kJudgements; }
+    InputTopic operator()(const IncentiveFact&) const { return InputTopic::kJudgements; }
+    InputTopic operator()(const AccountFact&) const { return InputTopic::kAccounts; }
+    InputTopic operator()(const EntitlementUseFact&) const { return InputTopic::kAccounts; }
+    InputTopic operator()(const FeedbackFact&) const { return InputTopic::kAccounts; }
+  };
+  return std::visit(Topic{}, fact.body);
 }
 
-bool may_publish(const Caller& caller, const pb::Event& event) {
+bool may_publish(const Caller& caller, bool judgement, bool erasure) {
   if (caller.role == Role::kAdmin) return true;
-  if (event.judgement().has_erasure()) return false;  // it cannot be taken back
-  return event.has_judgement() ? caller.role == Role::kModerator : caller.role == Role::kPlatform;
+  if (erasure) return false;  // it cannot be taken back
+  return judgement ? caller.role == Role::kModerator : caller.role == Role::kPlatform;
 }
 
 grpc::Status not_allowed(const Caller& caller, int index) {
@@ -64,25 +63,38 @@ class Checker {
  public:
   explicit Checker(const ServiceCore& core) : core_(core), decoder_(core.hasher()) {}
 
-  // kNone: `record` is filled.
-  Reason check(const pb::Event& event, InputRecord& record, std::string& detail) {
-    record.value.clear();
-    event.AppendToString(&record.value);
+  enum class Answer : uint8_t { kTaken, kNotAllowed, kRejected };
+  // kTaken: `record` is filled. kRejected: `reason` and `detail` say why.
+  Answer check(const Caller& caller, std::string_view event, InputRecord& record, Reason& reason, std::string& detail) {
+    if (!may_publish(caller, is_judgement(event), false)) return Answer::kNotAllowed;
     arena_.clear();
     detail.clear();
-    const Reason reason = decoder_.decode(record.value, arena_, fact_, &detail);
-    if (reason != Reason::kNone) return reason;
+    reason = Reason::kNone;
+    // In a log, JSON and the schema registry's prefix are told from protobuf by the first byte. Here is protobuf only,
+    // where a field that we do not know could begin like one of them.
+    if (!event.empty() &&
+        (event[0] == '{' || event[0] == ' ' || event[0] == '\t' || event[0] == '\r' || event[0] == 0)) {
+      reason = Reason::kUndecodable;
+      detail = "the event begins with a field that no event has";
+      return Answer::kRejected;
+    }
+    reason = decoder_.decode(event, arena_, fact_, &detail);
+    if (reason != Reason::kNone) return Answer::kRejected;
+    record.topic = topic_of(fact_);
+    const bool erasure = std::holds_alternative<ErasureFact>(fact_.body);
+    if (!may_publish(caller, record.topic == InputTopic::kJudgements, erasure)) return Answer::kNotAllowed;
     const int64_t now =
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
             .count();
     if (fact_.time_us > now + int64_t{core_.config().engine.skew_minutes} * kMinuteUs) {
       detail = "time lies more than " + std::to_string(core_.config().engine.skew_minutes) + " minutes ahead";
-      return Reason::kFuture;
+      reason = Reason::kFuture;
+      return Answer::kRejected;
     }
-    record.topic = topic_of(event);
-    record.user = event.user();
+    record.value = event;
+    record.user = fact_.user.id;
     record.user_hash = fact_.user.hash;
-    return Reason::kNone;
+    return Answer::kTaken;
   }
 
  private:
@@ -91,6 +103,20 @@ class Checker {
   Arena arena_;
   Fact fact_;
 };
+
+std::string bytes_of(const grpc::ByteBuffer& buffer) {
+  std::string out;
+  out.reserve(buffer.Length());
+  std::vector<grpc::Slice> slices;
+  if (!buffer.Dump(&slices).ok()) return out;
+  for (const grpc::Slice& slice : slices) out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return out;
+}
+
+grpc::ByteBuffer buffer_of(const google::protobuf::Message& message) {
+  grpc::Slice slice(message.SerializeAsString());
+  return {&slice, 1};
+}
 
 template <class Response>
 void set_positions(const InputAck& ack, Response& out) {
@@ -108,9 +134,11 @@ void set_positions(const InputAck& ack, Response& out) {
   for (const auto& [partition, offset] : high) add(out.add_high_positions(), partition, offset);
 }
 
-grpc::Status check_count(int count) {
-  if (count >= 1 && count <= kEventsMax) return grpc::Status::OK;
-  return bad_field("events", "given " + std::to_string(count) + ", allowed: 1..10000 events");
+grpc::Status read_request(std::string_view wire, PublishFields fields, PublishWire& out) {
+  if (!read_publish(wire, fields, kEventsMax, out))
+    return call_error(grpc::StatusCode::INVALID_ARGUMENT, "MALFORMED", "the request is no protobuf message");
+  if (out.count >= 1 && out.count <= kEventsMax) return grpc::Status::OK;
+  return bad_field("events", "given " + std::to_string(out.count) + ", allowed: 1..10000 events");
 }
 grpc::Status no_log() {
   return call_error(grpc::StatusCode::UNAVAILABLE, "NO_INPUT_LOG", "this process has no input log to write to");
@@ -120,23 +148,40 @@ grpc::Status log_failed(const Status& status) {
 }
 
 // One PublishStream. Requests are checked and handed to the log one after the other; up to kInFlightMax wait for the
-// disk at once, and answers go out in the order of requests.
-class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequest, pb::PublishStreamResponse>,
+// disk at once, and answers go out in the order of requests. While as many bytes of requests are in hand as may be,
+// over all callers, no stream reads another: gRPC's flow control then holds the clients back.
+class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                             public Watcher,
                             public std::enable_shared_from_this<PublishStream> {
  public:
-  PublishStream(ServiceCore& core, Caller caller) : core_(core), caller_(std::move(caller)), checker_(core) {}
+  PublishStream(ServiceCore& core, grpc::ServerContextBase* context, Caller caller)
+      : core_(core), handle_(std::make_shared<CallHandle>(context)), caller_(std::move(caller)), checker_(core) {}
 
   void begin() {
     self_ = shared_from_this();
     if (core_.deps().input == nullptr) return end_with(no_log());
     if (!core_.watch(self_))
-      return end_with(
-          call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING", "the service takes no more streams", 1000));
+      return end_with(core_.draining()
+                          ? call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING", "the service ends", 1000)
+                          : call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "TOO_MANY_STREAMS",
+                                             "too many streams are open", 1000));
     std::unique_lock lock(mutex_);
     read(lock);
   }
-  void wake() override {}
+  void wake() override {
+    std::unique_lock lock(mutex_);
+    if (!writing_ || finished_ || std::chrono::steady_clock::now() - last_write_ <= core_.stall()) return;
+    // As for a watcher that does not read: told behind what waits for it, cancelled where it still does not read. What
+    // the log has not answered yet goes on without a listener.
+    ended_ = finished_ = true;
+    ending_ = call_error(grpc::StatusCode::RESOURCE_EXHAUSTED, "SLOW_PUBLISHER",
+                         "answers were not read for " + std::to_string(core_.stall().count()) +
+                             " s; send again what was not acknowledged");
+    const grpc::Status status = ending_;
+    lock.unlock();
+    core_.answered(handle_);
+    Finish(status);
+  }
   void end() override {
     end_with(call_error_retry(grpc::StatusCode::UNAVAILABLE, "DRAINING",
                               "the service ends; send again what was not acknowledged", 1000));
@@ -150,23 +195,35 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
       return go_on(lock);
     }
     if (ended_) return go_on(lock);
+    const size_t weight = weight_of(request_);
+    if (!core_.budget(Lane::kWrites).take_admitted(weight)) {
+      request_.Clear();
+      return fail(lock, call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED",
+                                         "more is in hand than the service takes on; send again what was not "
+                                         "acknowledged",
+                                         200));
+    }
+    share_ = Share(core_.budget(Lane::kWrites), weight);
     working_ = true;
     lock.unlock();
-    if (!core_.executor().resume([self = shared_from_this()] { self->work(); })) {
+    if (!core_.executor(Lane::kWrites).resume([self = shared_from_this()] { self->work(); })) {
       lock.lock();
       working_ = false;
       fail(lock, call_error(grpc::StatusCode::UNAVAILABLE, "STOPPING", "the service stops"));
     }
   }
   void OnWriteDone(bool ok) override {
+    std::shared_ptr<Answer> sent;  // goes after the lock: its share may wake a stream, this one too
     std::unique_lock lock(mutex_);
     writing_ = false;
+    sent = std::move(answers_.front());
     answers_.pop_front();
     if (!ok) return fail(lock, grpc::Status(grpc::StatusCode::CANCELLED, "the caller went away"));
     go_on(lock);
   }
   void OnCancel() override { end_with(grpc::Status(grpc::StatusCode::CANCELLED, "the caller went away")); }
   void OnDone() override {
+    handle_->gone();
     core_.finished("Ingest.PublishStream", caller_, ending_, begun_);
     const auto keep = std::move(self_);
   }
@@ -175,35 +232,59 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
   struct Answer {
     bool ready = false;
     pb::PublishStreamResponse response;
+    grpc::ByteBuffer bytes;  // of the response, once it is ready
+    Share share;
   };
 
+  // One wish to read is under way at most.
   void read(std::unique_lock<std::mutex>& lock) {
     if (reading_ || read_all_ || ended_) return;
     reading_ = true;
     lock.unlock();
-    StartRead(&request_);
+    core_.budget(Lane::kWrites).when_room([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->start_read();
+    });
     lock.lock();
+  }
+  void start_read() {
+    std::unique_lock lock(mutex_);
+    if (finished_) return;
+    if (ended_) {
+      reading_ = false;
+      return go_on(lock);
+    }
+    lock.unlock();
+    StartRead(&request_);
   }
 
   void work() {
     auto answer = std::make_shared<Answer>();
-    answer->response.set_sequence(request_.sequence());
-    grpc::Status status = check_count(request_.events_size());
+    answer->share = std::move(share_);
+    const std::string wire = bytes_of(request_);
+    request_.Clear();
+    PublishWire in;
+    grpc::Status status = read_request(wire, kPublishStreamRequest, in);
+    answer->response.set_sequence(in.sequence);
     std::vector<InputRecord> records;
-    for (int i = 0; i < request_.events_size() && status.ok(); ++i) {
-      if (!may_publish(caller_, request_.events(i))) {
-        status = not_allowed(caller_, i);
-        break;
+    for (size_t i = 0; i < in.events.size() && status.ok(); ++i) {
+      InputRecord record;
+      Reason reason;
+      switch (checker_.check(caller_, in.events[i], record, reason, detail_)) {
+        case Checker::Answer::kTaken:
+          records.push_back(std::move(record));
+          break;
+        case Checker::Answer::kNotAllowed:
+          status = not_allowed(caller_, static_cast<int>(i));
+          break;
+        case Checker::Answer::kRejected: {
+          pb::RejectedEvent* rejected = answer->response.add_rejected();
+          rejected->set_index(static_cast<uint32_t>(i));
+          rejected->set_reason(to_pb(reason));
+          rejected->set_text(detail_);
+        }
       }
-      InputRecord& record = records.emplace_back();
-      const Reason reason = checker_.check(request_.events(i), record, detail_);
-      if (reason == Reason::kNone) continue;
-      records.pop_back();
-      pb::RejectedEvent* rejected = answer->response.add_rejected();
-      rejected->set_index(static_cast<uint32_t>(i));
-      rejected->set_reason(to_pb(reason));
-      rejected->set_text(detail_);
     }
+    answer->share.add(in.count * kAnswerBytes);
     std::unique_lock lock(mutex_);
     if (!status.ok()) {
       working_ = false;
@@ -228,6 +309,9 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
     if (ack.status.ok()) {
       set_positions(ack, answer->response);
       set_as_of(core_.newest()->at(), *answer->response.mutable_as_of());
+      answer->bytes = buffer_of(answer->response);
+      answer->response.Clear();
+      answer->share.shrink(weight_of(answer->bytes));
     }
     std::unique_lock lock(mutex_);
     --appending_;
@@ -259,7 +343,8 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
     }
     if (!writing_ && !answers_.empty() && answers_.front()->ready) {
       writing_ = true;
-      const pb::PublishStreamResponse* const next = &answers_.front()->response;
+      last_write_ = std::chrono::steady_clock::now();
+      const grpc::ByteBuffer* const next = &answers_.front()->bytes;
       lock.unlock();
       StartWrite(next);
       lock.lock();
@@ -268,12 +353,15 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
   }
 
   ServiceCore& core_;
+  const std::shared_ptr<CallHandle> handle_;
   const Caller caller_;
   const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   Checker checker_;  // used by the one work() at a time
   std::string detail_;
-  pb::PublishStreamRequest request_;
+  grpc::ByteBuffer request_;
+  Share share_;  // of request_
   std::mutex mutex_;
+  std::chrono::steady_clock::time_point last_write_;
   std::deque<std::shared_ptr<Answer>> answers_;
   size_t appending_ = 0;
   bool reading_ = false, working_ = false, writing_ = false, read_all_ = false, ended_ = false, finished_ = false;
@@ -281,53 +369,71 @@ class PublishStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequ
   std::shared_ptr<PublishStream> self_;
 };
 
-class RefusedStream final : public grpc::ServerBidiReactor<pb::PublishStreamRequest, pb::PublishStreamResponse> {
+class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   explicit RefusedStream(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
 };
 
-class IngestService final : public pb::Ingest::CallbackService {
+// Requests come as bytes: see publish_wire.h.
+using RawIngest =
+    pb::Ingest::WithRawCallbackMethod_Publish<pb::Ingest::WithRawCallbackMethod_PublishStream<pb::Ingest::Service>>;
+
+class IngestService final : public RawIngest {
  public:
   explicit IngestService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const pb::PublishRequest* request,
-                                    pb::PublishResponse* response) override {
-    return run_unary(core_, context, "Ingest.Publish", kMay, request, response,
-                     [this](const Call& call, const pb::PublishRequest& in, pb::PublishResponse& out) {
-                       return publish(call, in, out);
-                     });
+  grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override {
+    return run_unary(
+        core_, context, "Ingest.Publish", kMay, request, response,
+        [this](const Call& call, const grpc::ByteBuffer& in, grpc::ByteBuffer& out) {
+          pb::PublishResponse made;
+          grpc::Status status = publish(call, in, made);
+          if (status.ok()) out = buffer_of(made);
+          return status;
+        },
+        Lane::kWrites);
   }
 
-  grpc::ServerBidiReactor<pb::PublishStreamRequest, pb::PublishStreamResponse>* PublishStream(
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublishStream(
       grpc::CallbackServerContext* context) override {
     Caller caller;
     if (grpc::Status status = core_.admit(*context, kMay, "Ingest.PublishStream", caller); !status.ok()) {
       core_.finished("Ingest.PublishStream", caller, status, std::chrono::steady_clock::now());
       return new RefusedStream(status);
     }
-    auto stream = std::make_shared<bellwether::PublishStream>(core_, std::move(caller));
+    auto stream = std::make_shared<bellwether::PublishStream>(core_, context, std::move(caller));
     stream->begin();
     return stream.get();
   }
 
  private:
-  grpc::Status publish(const Call& call, const pb::PublishRequest& in, pb::PublishResponse& out) {
-    if (grpc::Status count = check_count(in.events_size()); !count.ok()) return count;
+  grpc::Status publish(const Call& call, const grpc::ByteBuffer& request, pb::PublishResponse& out) {
+    const std::string wire = bytes_of(request);
+    PublishWire in;
+    if (grpc::Status read = read_request(wire, kPublishRequest, in); !read.ok()) return read;
     if (core_.deps().input == nullptr) return no_log();
     std::vector<InputRecord> records;
     FieldErrors wrong;
     std::string reason_text, detail;
     Checker checker(core_);
-    for (int i = 0; i < in.events_size() && wrong.size() < 20; ++i) {
-      if (!may_publish(call.caller, in.events(i))) return not_allowed(call.caller, i);
-      InputRecord& record = records.emplace_back();
-      const Reason reason = checker.check(in.events(i), record, detail);
-      if (reason == Reason::kNone) continue;
-      const std::string field = field_of(detail);
-      wrong.emplace_back("events[" + std::to_string(i) + "]" + (field.empty() ? "" : "." + field), detail);
-      if (reason_text.empty())
-        reason_text = pb::DeadLetterReason_Name(to_pb(reason)).substr(sizeof("DEAD_LETTER_REASON_") - 1);
+    for (size_t i = 0; i < in.events.size() && wrong.size() < 20; ++i) {
+      InputRecord record;
+      Reason reason;
+      switch (checker.check(call.caller, in.events[i], record, reason, detail)) {
+        case Checker::Answer::kTaken:
+          records.push_back(std::move(record));
+          break;
+        case Checker::Answer::kNotAllowed:
+          return not_allowed(call.caller, static_cast<int>(i));
+        case Checker::Answer::kRejected: {
+          const std::string field = field_of(detail);
+          wrong.emplace_back("events[" + std::to_string(i) + "]" + (field.empty() ? "" : "." + field), detail);
+          if (reason_text.empty())
+            reason_text = pb::DeadLetterReason_Name(to_pb(reason)).substr(sizeof("DEAD_LETTER_REASON_") - 1);
+        }
+      }
     }
     if (!wrong.empty()) return bad_fields(wrong, "EVENT_" + reason_text);
 

@@ -171,8 +171,8 @@ class Figures final : public prometheus::Collectable {
     each("bellwether_partition_idle", "1 while a partition was empty for so long that it holds nobody up.",
          [](const PartitionFigures& p) { return Value{p.idle ? 1.0 : 0.0}; });
     f.gauge("bellwether_pending_records", "Records read that wait in open ticks.", static_cast<double>(e.pending));
-    f.gauge("bellwether_ingest_queue_bytes", "Closed ticks that wait to be folded.",
-            static_cast<double>(e.queue_bytes));
+    f.gauge("bellwether_ingest_queue_bytes", "Records read that wait to be folded, those in open ticks too.",
+            static_cast<double>(e.held_bytes));
     f.gauge("bellwether_uncommitted_bytes", "Changed state that no commit carries yet.",
             static_cast<double>(e.dirty_bytes));
     f.gauge("bellwether_caught_up", "1 while there is nothing more to read.", e.caught_up ? 1 : 0);

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "pipeline/service/core.h"
+#include "pipeline/service/listener.h"
 #include "pipeline/service/services.h"
 
 namespace bellwether {
@@ -20,7 +21,11 @@ namespace {
 // call.
 constexpr int kConnectionAgeMs = 30 * 60 * 1000, kConnectionGraceMs = 60 * 1000;
 constexpr int kStreamsPerConnection = 256;
-constexpr int kMemoryMb = 512;  // of gRPC's buffers, over all connections
+// What a stream may send ahead of its being read. Windows that grow with the measured bandwidth would let a thousand
+// streams hold megabytes each; a message that is awaited gets a window of its own size all the same.
+constexpr int kLookaheadBytes = 64 << 10;
+constexpr int kHandshakeMs = 20'000;
+constexpr size_t kConnectionBytes = 24 << 10;  // of an idle one; measured: 20 KB
 
 bool is_loopback(std::string_view listen) {
   const size_t colon = listen.rfind(':');
@@ -42,11 +47,11 @@ Status read_pem(const std::string& key, const std::string& path, const char* wha
   return {};
 }
 
-bool can_listen(const std::string& address) {
+// Whether gRPC can use them: a key that is another certificate's is only found out by a server.
+bool can_serve_with(const std::shared_ptr<grpc::ServerCredentials>& creds) {
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddListeningPort("127.0.0.1:0", creds, &port);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   return server != nullptr && port != 0;
 }
@@ -82,6 +87,7 @@ class ServiceImpl final : public Service {
   ServiceImpl(const Config& config, ServiceDeps deps, std::optional<Tokens> tokens)
       : core_(config, std::move(deps), std::move(tokens)) {}
   ~ServiceImpl() override {
+    if (listener_ != nullptr) listener_->stop();
     if (server_ != nullptr) {
       core_.drain();
       server_->Shutdown(std::chrono::system_clock::now());
@@ -94,10 +100,18 @@ class ServiceImpl final : public Service {
     const ServiceConfig& config = core_.config().service;
     std::shared_ptr<grpc::ServerCredentials> creds;
     if (Status status = credentials(config, creds); !status.ok()) return status;
+    if (Status status = Listener::open(config.listen, config.max_connections, listener_); !status.ok())
+      return Status::error("service.listen: cannot listen on " + config.listen + " (" + status.message +
+                           "): is another process there?");
+    if (!config.tls_cert.empty() && !can_serve_with(creds))
+      return Status::error("service.tls_cert, service.tls_key: " + config.tls_cert + " and " + config.tls_key +
+                           " do not belong together, or one of them is damaged" +
+                           (config.tls_client_ca.empty() ? "" : "; or service.tls_client_ca: " + config.tls_client_ca));
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
-    builder.AddListeningPort(config.listen, creds, &port_);
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, creds);
     for (auto make : {make_key_users_service, make_flags_service, make_ingest_service, make_admin_service}) {
       services_.push_back(make(core_));
       builder.RegisterService(services_.back().get());
@@ -105,28 +119,29 @@ class ServiceImpl final : public Service {
     builder.SetMaxReceiveMessageSize(static_cast<int>(config.max_message_kb) * 1024);
     builder.SetMaxSendMessageSize(64 << 20);
     grpc::ResourceQuota quota("bellwether");
-    quota.Resize(size_t{kMemoryMb} << 20);
+    // It counts what an idle connection takes too; without room for them gRPC would close them, and others as well.
+    quota.Resize((size_t{config.grpc_mb} << 20) + config.max_connections * kConnectionBytes);
     builder.SetResourceQuota(quota);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, kConnectionAgeMs);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kConnectionGraceMs);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnection);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);  // finds clients that went without a word
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // two processes on one port is a mistake
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, static_cast<int>(config.idle_s) * 1000);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kLookaheadBytes);
     server_ = builder.BuildAndStart();
-    if ((server_ == nullptr || port_ == 0) && !config.tls_cert.empty() && can_listen(config.listen))
-      return Status::error("service.tls_cert, service.tls_key: " + config.tls_cert + " and " + config.tls_key +
-                           " do not belong together, or one of them is damaged" +
-                           (config.tls_client_ca.empty() ? "" : "; or service.tls_client_ca: " + config.tls_client_ca));
-    if (server_ == nullptr || port_ == 0)
-      return Status::error("service.listen: cannot listen on " + config.listen + ": is another process there?");
+    if (server_ == nullptr) return Status::error("service.listen: gRPC cannot serve on " + config.listen);
+    core_.set_connections([this] { return listener_->connections(); });
     for (const char* name :
          {"bellwether.v1.KeyUsers", "bellwether.v1.Flags", "bellwether.v1.Ingest", "bellwether.v1.Admin"})
       server_->GetHealthCheckService()->SetServingStatus(name, true);
+    listener_->run(*acceptor_);
     return {};
   }
 
-  int port() const override { return port_; }
+  int port() const override { return listener_ == nullptr ? 0 : listener_->port(); }
 
   void drain() override {
     if (server_ == nullptr) return;
@@ -137,6 +152,7 @@ class ServiceImpl final : public Service {
     // Whoever balances load has a moment to see it and send new calls elsewhere.
     std::this_thread::sleep_for(
         std::min(std::chrono::milliseconds(1000), std::chrono::milliseconds(core_.config().service.drain_s * 100)));
+    listener_->stop();
     server_->Shutdown(until);
     core_.stop();
     server_->Wait();
@@ -146,7 +162,8 @@ class ServiceImpl final : public Service {
  private:
   ServiceCore core_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
-  int port_ = 0;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<Listener::Acceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 };
 

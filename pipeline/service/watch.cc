@@ -1,5 +1,7 @@
 #include "pipeline/service/watch.h"
 
+#include <spdlog/spdlog.h>
+
 #include <deque>
 #include <set>
 
@@ -8,7 +10,8 @@
 namespace bellwether {
 namespace {
 
-constexpr size_t kScanMax = 256;  // changes held ahead of the client
+constexpr size_t kScanMax = 64;                // changes held ahead of the client,
+constexpr size_t kHeldMax = size_t{64} << 10;  // or so many bytes of them
 constexpr auto kSignOfLife = std::chrono::seconds(10);
 
 template <class Response>
@@ -27,8 +30,15 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   using Make =
       std::function<bool(const Published&, const ChangeId&, std::string_view payload, Response&, Status& status)>;
 
-  Stream(ServiceCore& core, const char* method, OutKind kind, Caller caller, ChangeId after, Make make)
-      : core_(core), method_(method), kind_(kind), caller_(std::move(caller)), cursor_(after), make_(std::move(make)) {}
+  Stream(ServiceCore& core, grpc::ServerContextBase* context, const char* method, OutKind kind, Caller caller,
+         ChangeId after, Make make)
+      : core_(core),
+        handle_(std::make_shared<CallHandle>(context)),
+        method_(method),
+        kind_(kind),
+        caller_(std::move(caller)),
+        cursor_(after),
+        make_(std::move(make)) {}
 
   void begin() {
     self_ = this->shared_from_this();
@@ -42,7 +52,8 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
 
   void wake() override {
     {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
+      if (writing_ && std::chrono::steady_clock::now() - last_write_ > core_.stall()) return drop(lock);
       if (ended_ || scanning_ || writing_) {
         again_ = true;
         return;
@@ -70,13 +81,14 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   }
   void OnCancel() override { finish(grpc::Status(grpc::StatusCode::CANCELLED, "the caller went away")); }
   void OnDone() override {
+    handle_->gone();
     core_.finished(method_, caller_, ending_, begun_);
     const auto keep = std::move(self_);  // maybe the last one
   }
 
  private:
   void schedule() {
-    if (!core_.executor().resume([self = this->shared_from_this()] { self->scan(); }))
+    if (!core_.watches().resume([self = this->shared_from_this()] { self->scan(); }))
       scanned(call_error(grpc::StatusCode::UNAVAILABLE, "STOPPING", "the service stops"), {}, false);
   }
 
@@ -93,10 +105,10 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
           {}, false);
     Status broken;
     more_ = false;
-    size_t seen = 0;
+    size_t seen = 0, bytes = 0;
     ChangeId last = cursor_;
     const Status status = at.scan_changes(kind_, cursor_, [&](const ChangeId& id, std::string_view payload) {
-      if (found.size() == kScanMax || seen == 64 * kScanMax) {
+      if (found.size() == kScanMax || bytes >= kHeldMax || seen == 64 * kScanMax) {
         more_ = true;
         return false;
       }
@@ -105,6 +117,7 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
       if (make_(at, id, payload, response, broken)) {
         response.set_resume_token(text_of(id));
         set_as_of(at, *response.mutable_as_of());
+        bytes += response.ByteSizeLong();
         found.push_back(std::move(response));
       }
       last = id;
@@ -136,10 +149,7 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
     if (!status.ok() && !ended_) ended_ = true, ending_ = status;
     if (ended_) return finish_if_quiet(lock);
     for (Response& response : found) queue_.push_back(std::move(response));
-    if (!queue_.empty()) {
-      told_ = true, last_write_ = std::chrono::steady_clock::now();
-      return write(lock);
-    }
+    if (!queue_.empty()) return write(lock);
     if (!more) {
       again_ = false;  // the next commit or second wakes it
       return;
@@ -150,10 +160,27 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   }
 
   void write(std::unique_lock<std::mutex>& lock) {
-    writing_ = true;
+    writing_ = told_ = true;
+    last_write_ = std::chrono::steady_clock::now();
     const Response* const next = &queue_.front();
     lock.unlock();
     this->StartWrite(next);
+  }
+
+  // The client has not taken what it was sent for a while. It is told so behind that, in case it reads on; if it does
+  // not, core's sweep cancels the call.
+  void drop(std::unique_lock<std::mutex>& lock) {
+    if (finished_) return;
+    ended_ = finished_ = true;
+    ending_ = call_error(grpc::StatusCode::RESOURCE_EXHAUSTED, "SLOW_SUBSCRIBER",
+                         "what was sent was not read for " + std::to_string(core_.stall().count()) +
+                             " s; go on from the last resume_token");
+    const grpc::Status status = ending_;
+    lock.unlock();
+    spdlog::warn("call method={} user={} does not read: it is told so, and cancelled if it goes on", method_,
+                 caller_.user);
+    core_.answered(handle_);
+    this->Finish(status);
   }
 
   void finish(const grpc::Status& status) {
@@ -172,6 +199,7 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   }
 
   ServiceCore& core_;
+  const std::shared_ptr<CallHandle> handle_;
   const char* const method_;
   const OutKind kind_;
   const Caller caller_;
@@ -217,7 +245,8 @@ grpc::ServerWriteReactor<Response>* open(ServiceCore& core, grpc::CallbackServer
     core.finished(method, caller, status, std::chrono::steady_clock::now());
     return new FailedStream<Response>(status);
   }
-  auto stream = std::make_shared<Stream<Response>>(core, method, kind, std::move(caller), after, std::move(make));
+  auto stream =
+      std::make_shared<Stream<Response>>(core, context, method, kind, std::move(caller), after, std::move(make));
   stream->begin();
   return stream.get();
 }

@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kGroupBytes = size_t{4} << 20;   // a group is committed at once when it has so much
-constexpr size_t kQueueBytes = size_t{64} << 20;  // appends block while more is waiting
+constexpr size_t kQueueBytes = size_t{16} << 20;  // appends block while more is waiting
 
 Status io_error(const std::string& path, const char* what, int code) {
   return Status::error(path + ": " + what + ": " + std::strerror(code));

@@ -165,6 +165,7 @@ Status KafkaSource::Impl::make_fetcher() {
                            {{"queued.max.messages.kbytes", text(kilobytes)},
                             {"queued.min.messages", text(records)},
                             {"fetch.message.max.bytes", text(fetch_bytes)},
+                            {"fetch.max.bytes", text(std::max<size_t>(config_.queued_mb / 4, 1) << 20)},
                             {"fetch.wait.max.ms", "100"},
                             {"fetch.error.backoff.ms", "100"}},
                            notice_, fetcher_);

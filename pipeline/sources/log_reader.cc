@@ -206,6 +206,11 @@ Status EmbeddedLog::Reader::poll(size_t partition, size_t max_records, int timeo
   }
   out.next_offset = cursor.next;
   out.at_end = cursor.next == end;
+  if (out.at_end) {  // a partition at rest holds no buffer; what comes next is read into a new one anyway
+    cursor.frame = {};
+    cursor.buffer.reset();
+    cursor.buffer_bytes = 0;
+  }
   return out.records.empty() ? cursor.error : Status{};
 }
 

@@ -1,5 +1,7 @@
 #include "tests/model/naive_log.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <tuple>
 
@@ -29,6 +31,11 @@ std::string home_of(const Event& e) {
   return "";
 }
 
+uint64_t content_of(const Event& e) {
+  const std::string bytes = wire(e);
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
 bool stands_once(PostAction a) { return a != PostAction::kEdited; }
 
 }  // namespace
@@ -44,8 +51,8 @@ Decided::Decided(const std::vector<Event>& events, const World& world)
   for (auto& [home, facts] : homes_) {
     // Within a tick by time, hash of the id, id; then by nothing but the log.
     std::stable_sort(facts.begin(), facts.end(), [](const Fact& a, const Fact& b) {
-      return std::tie(a.slot, a.time_us, a.id_hash, a.event->id, a.late, a.raw) <
-             std::tie(b.slot, b.time_us, b.id_hash, b.event->id, b.late, b.raw);
+      return std::tie(a.slot, a.time_us, a.id_hash, a.event->id, a.late, a.content) <
+             std::tie(b.slot, b.time_us, b.id_hash, b.event->id, b.late, b.content);
     });
     const std::string id = home.substr(1);
     switch (home[0]) {
@@ -92,7 +99,7 @@ void Decided::place(const std::vector<Event>& events) {
       if ((day_of(f.time_us) + 1 + world_.community.window_days) * kDayUs < f.slot * kSlotUs) continue;
     }
     newest = std::max(newest, f.time_us);
-    f.id_hash = hasher_(KeyKind::kEvent, e.id), f.raw = wire(e);
+    f.id_hash = hasher_(KeyKind::kEvent, e.id), f.content = content_of(e);
     homes_[home_of(e)].push_back(f);
   }
 }

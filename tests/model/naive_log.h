@@ -100,7 +100,7 @@ class Decided {
     size_t record = 0;
     int64_t time_us = 0, slot = 0;
     uint64_t id_hash = 0;
-    std::string raw;
+    uint64_t content = 0;  // hash of its bytes
     bool late = false, same_id = false, applied = false;
   };
   using Facts = std::vector<Fact>;

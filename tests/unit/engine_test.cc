@@ -70,6 +70,7 @@ struct HowRun {
   size_t parallel_items = 8;
   bool inline_ingest = true;
   bool in_flight = false;  // each commit stays under way until the next one is asked for
+  size_t held_bytes = 0;
 };
 
 struct Result2 {
@@ -80,6 +81,7 @@ struct Result2 {
   std::array<uint64_t, kReasons> dead{};
   // Restarts that found something waiting in the store: messages that a tick left over, results of analyses.
   size_t with_leftovers = 0, with_findings = 0;
+  size_t held_most = 0;  // bytes of records that waited, between turns of the engine; inline_ingest only
 };
 
 void rows_of(const Store& store, Family family, std::string_view from, std::string_view to,
@@ -132,6 +134,7 @@ Result2 run(const Input& input, const HowRun& setup) {
     options.floors = false;
     options.inline_ingest = setup.inline_ingest;
     options.inline_commit = setup.in_flight;
+    options.held_bytes = setup.held_bytes;
     options.file_append_us = kStart + 100 * kDayUs;
     int64_t clock = 0;
     options.clock_us = [&clock] { return clock; };  // stands still: no commit by time
@@ -149,7 +152,15 @@ Result2 run(const Input& input, const HowRun& setup) {
     };
     Status status = Engine::open(config_of(setup), toy_operators(), *store, {{&source, false}}, options, engine);
     EXPECT_TRUE(status.ok()) << status.message;
-    status = engine->run();
+    if (setup.inline_ingest && !kill) {
+      for (bool done = false; status.ok() && !done;) {
+        status = engine->step(done);
+        out.held_most = std::max(out.held_most, engine->figures().held_bytes);
+      }
+      if (status.ok()) status = engine->finish();
+    } else {
+      status = engine->run();
+    }
     EXPECT_TRUE(status.ok()) << status.message;
     out.commits += engine->figures().commit.commits;
     if (!kill) break;
@@ -218,6 +229,55 @@ TEST(Engine, SameForAnyShardsThreadsAndBatches) {
   for (const uint32_t threads : {2u, 4u}) expect_same(reference(), run(input(), {.shards = 8, .threads = threads}));
   for (const uint32_t batch : {1u, 7u, 10'000u}) expect_same(reference(), run(input(), {.shards = 2, .batch = batch}));
   expect_same(reference(), run(input(), {.shards = 2, .threads = 2, .inline_ingest = false}));
+}
+
+// Which tick a record belongs to must not hear of how much memory there is.
+TEST(Engine, SameHoweverLittleMayWait) {
+  for (const size_t bytes : {size_t{1}, size_t{3'000}, size_t{40'000}}) {
+    const Result2 out = run(input(), {.shards = 2, .batch = 20, .held_bytes = bytes});
+    expect_same(reference(), out);
+    expect_same(reference(), run(input(), {.shards = 2, .threads = 2, .inline_ingest = false, .held_bytes = bytes}));
+  }
+}
+
+TEST(Engine, WhatWaitsStaysWithinItsBytes) {
+  // Thirty partitions whose records all lie within a second: nothing closes before each was read through.
+  Input crowd;
+  crowd.partitions.resize(30);
+  for (int i = 0; i < 6000; ++i) {
+    std::string line = like("e" + std::to_string(i), kStart + i % 900'000, i % 300, i % 100, i % 40);
+    line.insert(1, "\"padding\":\"" + std::string(5'000, 'x') + "\",");
+    crowd.partitions[i % 30].push_back(std::move(line));
+  }
+  const Result2 whole = run(crowd, {.batch = 10, .tick_records = 65'536});
+  EXPECT_EQ(whole.account.consumed, 6000u);
+  // As lines they are 30 MB.
+  EXPECT_LT(whole.held_most, size_t{8} << 20);
+  EXPECT_GT(whole.held_most, size_t{2} << 20);
+}
+
+TEST(Engine, NobodyIsReadFarAheadOfASilentPartition) {
+  std::vector<std::string> loud;
+  for (int i = 0; i < 20'000; ++i) loud.push_back(like("e" + std::to_string(i), kStart + i, i % 300, i % 100, i % 40));
+  const auto held = [&loud](size_t most) {
+    VectorSource source;
+    source.live = true;
+    source.add("silent", {}), source.add("loud", loud);
+    EngineOptions options;
+    options.floors = false, options.inline_ingest = true, options.held_bytes = most;
+    options.clock_us = [] { return int64_t{0}; };
+    auto store = make_memory_store();
+    std::unique_ptr<Engine> engine;
+    EXPECT_TRUE(
+        Engine::open(config_of({.batch = 100}), toy_operators(), *store, {{&source, true}}, options, engine).ok());
+    bool done = false;
+    for (int i = 0; i < 400 && !done; ++i) EXPECT_TRUE(engine->step(done).ok());
+    return engine->figures().held_bytes;
+  };
+  EXPECT_GT(held(size_t{1} << 30), size_t{5} << 20);
+  const size_t tight = held(200'000);
+  EXPECT_GE(tight, 200'000u);
+  EXPECT_LT(tight, 200'000u + 100'000);  // and the last batch
 }
 
 TEST(Engine, SameWhereverCommitsFall) {
