@@ -28,6 +28,8 @@ class EmbeddedLog::Impl {
   void append(size_t partition, const std::vector<std::string_view>& values, std::function<void(const Appended&)> done);
   Status enforce_retention();
   void set_retain_from(size_t partition, int64_t offset);
+  void hold(int count);
+  std::vector<SegmentFile> segments() const;
 
   size_t partitions() const { return partitions_.size(); }
   int64_t end_offset(size_t partition) const;
@@ -95,6 +97,7 @@ class EmbeddedLog::Impl {
   size_t queued_bytes_ = 0;
   std::chrono::steady_clock::time_point first_queued_{};
   bool stopping_ = false;
+  int holds_ = 0;  // copies under way
   std::thread thread_;
 };
 
