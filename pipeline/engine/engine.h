@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +28,9 @@ struct EngineOptions {
   std::function<int64_t()> clock_us;  // wall time; empty: the machine's
   bool inline_ingest = false;         // no ingest thread: the caller of run() polls too
   bool inline_commit = false;  // no commit thread: a commit reaches the store in land(), or when it is waited for
+  // The last tick to run: run() ends when it is done, or when all is read. What is found out by the clock is then not
+  // written down: the control log is one that was written before (rebuild).
+  std::optional<TickId> until;
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
   FoldOptions fold;  // shards, threads, cache and outbox are set from the configuration
