@@ -13,6 +13,9 @@ int main(int argc, char** argv) {
   bellwether::add_serve_command(app, exit_code);
   bellwether::add_replay_command(app, exit_code);
   bellwether::add_dump_command(app, exit_code);
+  bellwether::add_backup_commands(app, exit_code);
+  bellwether::add_check_command(app, exit_code);
+  bellwether::add_rebuild_command(app, exit_code);
   bellwether::dump_hook = bellwether::dump_folder;
   bellwether::add_tool_commands(app, exit_code);
   bellwether::add_ctl_commands(app, exit_code);

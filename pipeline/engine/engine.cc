@@ -146,7 +146,9 @@ Status Engine::restore(std::vector<IngestSource> sources) {
     return Status::error("the store's progress cannot be read: it is damaged, or of a later version");
   if (status = check_fixed(!there); !status.ok()) return status;
   if (status = read_control(store_, control_); !status.ok()) return status;
-  if (status = put_on_config(!there); !status.ok()) return status;
+  // Up to a tick that was reached before, the rules are those that were in force then.
+  if (!options_.until)
+    if (status = put_on_config(!there); !status.ok()) return status;
   versions_ = std::make_shared<std::vector<ConfigVersion>>(control_.versions);
 
   committer_ = std::make_unique<Committer>(store_, !options_.inline_commit);
@@ -349,11 +351,13 @@ Status Engine::process(Chunk& chunk) {
     anything_ = true;
   }
   for (const ControlRow& row : chunk.control) {
+    if (options_.until) break;
     set_->put(Family::kControl, keys::number(row.number), row.value);
     anything_ = true;
   }
   size_t fetched = 0, first = 0;
   Status status;
+  const auto past_end = [&](TickId tick) { return options_.until && tick > *options_.until; };
   const auto advance = [&](TickId before) {
     for (bool more = true; more && status.ok() && !abandon_ && !cut_short();) {
       const uint64_t ticks = progress_.ticks;
@@ -363,6 +367,7 @@ Status Engine::process(Chunk& chunk) {
     }
   };
   for (const Chunk::Tick& tick : chunk.ticks) {
+    if (past_end(tick.id)) break;
     if (tick.begin >= fetched) {
       const size_t end = std::min(chunk.records.size(), std::max<size_t>(fetched + kPrefetch, tick.end));
       status = runner_->prefetch(std::span<Record* const>(chunk.records).subspan(tick.begin, end - tick.begin));
@@ -390,6 +395,11 @@ Status Engine::process(Chunk& chunk) {
     ticks_since_look_ += (tick.end - tick.begin) / (kLookRecords / kLookTicks);  // full ticks are looked at each
     if (status.ok()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;
+  }
+  if (past_end(chunk.closed_before)) {
+    advance({options_.until->slot, options_.until->sub + 1});
+    stop_ = true;  // the restart points are those of the chunk before: this one is read again
+    return status;
   }
   advance(chunk.closed_before);
   if (!status.ok() || abandon_ || cut_short()) return status;

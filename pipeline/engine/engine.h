@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,6 +33,9 @@ struct EngineOptions {
   // The first step of an erasure where there is a log of ours (erasure.h), and a line for the program's log.
   decltype(Eraser::Deps::rewrite_log) rewrite_log;
   std::function<void(const std::string&)> say;
+  // The last tick to run: run() ends when it is done, or when all is read. What is found out by the clock is then not
+  // written down: the control log is one that was written before (rebuild).
+  std::optional<TickId> until;
   // Tests only: smaller bounds, commits where they say (asked after every tick and chunk).
   uint32_t tick_records = kTickRecordsMax;
   size_t held_bytes = 0;  // instead of engine.pending_mb; 0: that

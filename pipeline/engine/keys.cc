@@ -73,6 +73,15 @@ std::string ledger(int64_t day, const StateKey& k, uint32_t number) {
 }
 std::string ledger_day(int64_t day) { return Maker(4).i32(day32(day)).take(); }
 
+bool parse_ledger(std::string_view bytes, int64_t& day, StateKey& key, uint32_t& number) {
+  Parser p(bytes);
+  day = p.i32();
+  p.read(2);
+  key = p.name();
+  number = static_cast<uint32_t>(p.read(4));
+  return p.done();
+}
+
 std::string timer(const TimerKey& k) { return Maker(19).i64(k.slot).name(k.state).take(); }
 std::string timer_slot(int64_t slot) { return Maker(8).i64(slot).take(); }
 bool parse_timer(std::string_view bytes, TimerKey& out) {

@@ -91,6 +91,7 @@ bool parse_state(std::string_view bytes, StateKey& out);
 
 std::string ledger(int64_t day, const StateKey& key, uint32_t number);
 std::string ledger_day(int64_t day);  // before every row of the day
+bool parse_ledger(std::string_view bytes, int64_t& day, StateKey& key, uint32_t& number);
 
 std::string timer(const TimerKey& key);
 std::string timer_slot(int64_t slot);  // before every timer of the slot

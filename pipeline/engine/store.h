@@ -76,6 +76,12 @@ class Store {
     uint64_t bytes_on_disk = 0, memtable_bytes = 0, block_cache_bytes = 0, estimated_rows = 0;
   };
   virtual Figures figures() const = 0;
+  // Copies the store as of now, every committed set whole or not at all, while it goes on being written, into the new
+  // folder DIR/store, for open_rocks_store(DIR). Files that never change are hard links where `dir` is on the store's
+  // file system. An error leaves no DIR/store. A store without files has nothing to copy: an error.
+  virtual Status checkpoint(const std::string& /*dir*/) const { return Status::error("this store has no files"); }
+  // Reads every file and compares its checksums; the error names the first that is damaged.
+  virtual Status verify() const { return Status::fine(); }
 };
 
 struct StoreOptions {

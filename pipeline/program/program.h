@@ -21,6 +21,9 @@ namespace bellwether {
 void add_serve_command(CLI::App& app, int& exit_code);
 void add_replay_command(CLI::App& app, int& exit_code);
 void add_dump_command(CLI::App& app, int& exit_code);
+void add_backup_commands(CLI::App& app, int& exit_code);  // backup, restore
+void add_check_command(CLI::App& app, int& exit_code);
+void add_rebuild_command(CLI::App& app, int& exit_code);
 
 // The operators of operators/registry.h.
 const OperatorSet& program_operators();

@@ -7,6 +7,7 @@
 
 #include "pipeline/program/memory_bound.h"
 #include "pipeline/program/program.h"
+#include "pipeline/repair/backup.h"
 #include "pipeline/service/forget_record.h"
 #include "pipeline/service/outbox.h"
 #include "pipeline/service/service.h"
@@ -135,6 +136,14 @@ class Around {
     deps.published = [&engine] { return engine.published(); };
     deps.figures = [&engine] { return engine.figures(); };
     deps.store = [&store] { return store.figures(); };
+    deps.backup = [&store, log = inputs.log.get()](const BackupCall& call, BackupMade& made) {
+      BackupReport report;
+      const BackupOptions backup_options{call.copy, BELLWETHER_VERSION, call.cancelled};
+      Status status = backup_running(store, log, call.to, backup_options, report);
+      made = {report.files, report.bytes, report.linked_bytes, report.tick, std::move(report.positions)};
+      if (status.ok()) spdlog::info("backup {}: {} files, {} bytes", call.to, made.files, made.bytes);
+      return status;
+    };
     deps.input = input_.get(), deps.metrics = metrics_.get(), deps.version = BELLWETHER_VERSION;
     if (Status status = start_service(config, std::move(deps), service_); !status.ok()) return status;
     if (!config.kafka.brokers.empty() && config.kafka.outputs) {

@@ -1,6 +1,7 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 
 #include "bellwether/v1/admin.grpc.pb.h"
@@ -85,11 +86,22 @@ class AdminService final : public pb::Admin::CallbackService {
                      });
   }
 
+  grpc::ServerUnaryReactor* CreateBackup(grpc::CallbackServerContext* context, const pb::CreateBackupRequest* request,
+                                         pb::CreateBackupResponse* response) override {
+    return run_unary(core_, context, "Admin.CreateBackup", role_bit(Role::kAdmin), request, response,
+                     [this](const Call& call, const pb::CreateBackupRequest& in, pb::CreateBackupResponse& out) {
+                       return backup(call, in, out);
+                     });
+  }
+
  private:
   grpc::Status status(const Call& call, pb::GetStatusResponse& out);
   grpc::Status dead(const Call& call, const pb::ListDeadLettersRequest& in, pb::ListDeadLettersResponse& out);
 
+  grpc::Status backup(const Call& call, const pb::CreateBackupRequest& in, pb::CreateBackupResponse& out);
+
   ServiceCore& core_;
+  std::atomic<bool> backing_up_{false};
 };
 
 grpc::Status AdminService::status(const Call& call, pb::GetStatusResponse& out) {
@@ -243,6 +255,38 @@ grpc::Status AdminService::dead(const Call& call, const pb::ListDeadLettersReque
   if (!walked.ok()) return io_error(walked);
   out.set_snapshot_moved(page.moved);
   set_as_of(page.reading->at(), *out.mutable_as_of());
+  return grpc::Status::OK;
+}
+
+// On a thread of the executor: that is what bounds it, and it has others for the queries. The deadline does not end it:
+// reading a large store takes its time, and who has waited for all of it wants the answer.
+grpc::Status AdminService::backup(const Call& call, const pb::CreateBackupRequest& in, pb::CreateBackupResponse& out) {
+  if (!core_.deps().backup)
+    return call_error(grpc::StatusCode::UNIMPLEMENTED, "NO_BACKUP", "this service makes no backups");
+  if (in.to().empty() || in.to().front() != '/' || in.to().find('\0') != std::string::npos)
+    return bad_field("to", "given \"" + in.to().substr(0, 200) + "\", allowed: an absolute path of a folder to make");
+  if (backing_up_.exchange(true))
+    return call_error_retry(grpc::StatusCode::ABORTED, "BACKUP_UNDER_WAY", "another backup is under way", 5000);
+  BackupMade made;
+  const Status status = core_.deps().backup({in.to(), in.copy(), call.cancelled}, made);
+  backing_up_ = false;
+  if (!status.ok()) {
+    if (call.cancelled()) return call_error(grpc::StatusCode::CANCELLED, "CANCELLED", "the caller went away");
+    return call_error(grpc::StatusCode::FAILED_PRECONDITION, "BACKUP_FAILED", "no backup was made: " + status.message);
+  }
+  out.set_to(in.to());
+  out.set_files(made.files), out.set_bytes(made.bytes), out.set_linked_bytes(made.linked_bytes);
+  pb::AsOf& as_of = *out.mutable_as_of();
+  if (made.tick.slot > kFirstSlot) {
+    as_of.mutable_tick()->set_slot(made.tick.slot);
+    as_of.mutable_tick()->set_sub_tick(made.tick.sub);
+    set_time((made.tick.slot + 1) * kSlotUs, as_of.mutable_watermark());
+  }
+  std::sort(made.positions.begin(), made.positions.end());
+  for (const auto& [partition, offset] : made.positions) {
+    pb::Position& position = *as_of.add_positions();
+    position.set_topic(partition.topic), position.set_partition(partition.number), position.set_offset(offset);
+  }
   return grpc::Status::OK;
 }
 

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 
 #include "bellwether/v1/admin.grpc.pb.h"
@@ -98,6 +99,33 @@ int dead_letters(Client& client, const DeadOptions& o) {
   return 0;
 }
 
+struct BackupOptions {
+  std::string to;
+  bool copy = false;
+};
+
+int backup(Client& client, const BackupOptions& o) {
+  auto stub = pb::Admin::NewStub(client.channel());
+  pb::CreateBackupRequest request;
+  request.set_to(std::filesystem::absolute(o.to).lexically_normal());
+  request.set_copy(o.copy);
+  grpc::ClientContext context;
+  client.prepare(context, true);  // as long as it takes
+  pb::CreateBackupResponse response;
+  if (const grpc::Status status = stub->CreateBackup(&context, request, &response); !status.ok())
+    return client.failed(status);
+  if (client.options().json()) {
+    print_json(response);
+    return 0;
+  }
+  std::cout << "backup " << plain(response.to()) << ": " << response.files() << " files, " << response.bytes()
+            << " bytes, of which " << response.linked_bytes() << " are shared with the data folder; as of "
+            << time_text(response.as_of().watermark()) << "\n";
+  for (const pb::Position& p : response.as_of().positions())
+    std::cout << "  " << plain(p.topic()) << "/" << p.partition() << " up to " << p.offset() << "\n";
+  return 0;
+}
+
 }  // namespace
 
 void add_admin(CLI::App& ctl, const Run& run) {
@@ -114,6 +142,11 @@ void add_admin(CLI::App& ctl, const Run& run) {
   c->add_option("--filter", o->filter, "Only these, for example 'reason = empty_id AND topic = \"community.likes\"'");
   c->add_option("--limit", o->limit, "How many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   c->callback([run, o] { run([o](Client& client) { return dead_letters(client, *o); }); });
+  auto b = std::make_shared<BackupOptions>();
+  c = ctl.add_subcommand("backup", "Back up the data folder of the running service, on its machine");
+  c->add_option("--to", b->to, "The folder to make")->required();
+  c->add_flag("--copy", b->copy, "Copy every file, also those that hard links could share with the data folder");
+  c->callback([run, b] { run([b](Client& client) { return backup(client, *b); }); });
 }
 
 }  // namespace bellwether::ctl

@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "config/config.h"
 #include "pipeline/engine/engine.h"
@@ -14,13 +16,26 @@
 
 namespace bellwether {
 
+// A backup that Admin.CreateBackup asks for, and what came of it.
+struct BackupCall {
+  std::string to;
+  bool copy = false;
+  std::function<bool()> cancelled;
+};
+struct BackupMade {
+  uint64_t files = 0, bytes = 0, linked_bytes = 0;
+  TickId tick;
+  std::vector<std::pair<PartitionId, int64_t>> positions;
+};
+
 struct ServiceDeps {
-  std::function<std::shared_ptr<const Published>()> published;  // the newest; any thread, cheap
-  std::function<EngineFigures()> figures;                       // may be empty
-  std::function<Store::Figures()> store;                        // may be empty
-  InputLog* input = nullptr;                                    // null: Ingest and DecideFlag are UNAVAILABLE
-  Metrics* metrics = nullptr;                                   // may be null
-  std::string version;                                          // the program's
+  std::function<std::shared_ptr<const Published>()> published;   // the newest; any thread, cheap
+  std::function<EngineFigures()> figures;                        // may be empty
+  std::function<Store::Figures()> store;                         // may be empty
+  std::function<Status(const BackupCall&, BackupMade&)> backup;  // empty: CreateBackup is UNIMPLEMENTED
+  InputLog* input = nullptr;                                     // null: Ingest and DecideFlag are UNAVAILABLE
+  Metrics* metrics = nullptr;                                    // may be null
+  std::string version;                                           // the program's
 };
 
 class Service {

@@ -379,6 +379,7 @@ Status EmbeddedLog::Impl::enforce_retention() {
   if (options_.config.retention_hours == 0) return {};
   const int64_t oldest_us = options_.now_us() - int64_t{options_.config.retention_hours} * 3'600'000'000;
   const std::lock_guard lock(mutex_);
+  if (holds_ > 0) return {};  // the next segment begun, or the next call, makes up for it
   for (const auto& partition : partitions_) {
     auto& segments = partition->segments;
     bool deleted = false;
@@ -395,6 +396,20 @@ Status EmbeddedLog::Impl::enforce_retention() {
     }
   }
   return {};
+}
+
+void EmbeddedLog::Impl::hold(int count) {
+  const std::lock_guard lock(mutex_);
+  holds_ += count;
+}
+
+std::vector<EmbeddedLog::SegmentFile> EmbeddedLog::Impl::segments() const {
+  std::vector<SegmentFile> files;
+  const std::lock_guard lock(mutex_);
+  for (size_t p = 0; p < partitions_.size(); ++p)
+    for (const Segment& segment : partitions_[p]->segments)
+      files.push_back({p, segment.path, segment.durable_bytes, &segment != &partitions_[p]->segments.back()});
+  return files;
 }
 
 int64_t EmbeddedLog::Impl::end_offset(size_t partition) const {
@@ -466,5 +481,11 @@ Status EmbeddedLog::rewrite(const Change& change, const std::function<bool()>& s
   return impl_->rewrite(change, stop);
 }
 Status EmbeddedLog::enforce_retention() { return impl_->enforce_retention(); }
+std::shared_ptr<void> EmbeddedLog::hold() {
+  Impl* const impl = impl_.get();
+  impl->hold(1);
+  return {impl, [](Impl* held) { held->hold(-1); }};
+}
+std::vector<EmbeddedLog::SegmentFile> EmbeddedLog::segments() const { return impl_->segments(); }
 
 }  // namespace bellwether

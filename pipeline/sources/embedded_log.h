@@ -84,6 +84,17 @@ class EmbeddedLog {
   // a thread that may take its time.
   using Change = std::function<bool(std::string_view value, std::string& out)>;
   Status rewrite(const Change& change, const std::function<bool()>& stop);
+  // For a copy of the log. While what hold() gives lives, no segment is deleted. segments() are those of all partitions
+  // as they stand on disk, in order: the first `bytes` of each are durable and never change, and of all but a
+  // partition's newest (`sealed`) that is the whole file. Any thread; what hold() gave must be gone before the log is.
+  struct SegmentFile {
+    size_t partition = 0;
+    std::string path;
+    int64_t bytes = 0;
+    bool sealed = false;
+  };
+  std::shared_ptr<void> hold();
+  std::vector<SegmentFile> segments() const;
 
   // A source over the durable records; topic "log". Its calls come from one thread; several readers may live at once.
   std::unique_ptr<Source> reader();

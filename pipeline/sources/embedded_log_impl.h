@@ -29,6 +29,8 @@ class EmbeddedLog::Impl {
   Status enforce_retention();
   Status rewrite(const Change& change, const std::function<bool()>& stop);
   void set_retain_from(size_t partition, int64_t offset);
+  void hold(int count);
+  std::vector<SegmentFile> segments() const;
 
   size_t partitions() const { return partitions_.size(); }
   int64_t end_offset(size_t partition) const;
@@ -103,6 +105,7 @@ class EmbeddedLog::Impl {
   size_t queued_bytes_ = 0;
   std::chrono::steady_clock::time_point first_queued_{};
   bool stopping_ = false;
+  int holds_ = 0;  // copies under way
   std::thread thread_;
 };
 

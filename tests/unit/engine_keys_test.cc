@@ -58,6 +58,14 @@ TEST(EngineKeys, ReadBack) {
   TimerKey timer;
   ASSERT_TRUE(keys::parse_timer(keys::timer({-5, kName}), timer));
   EXPECT_EQ(timer, (TimerKey{-5, kName}));
+  int64_t day = 0;
+  StateKey owner;
+  uint32_t number = 0;
+  ASSERT_TRUE(keys::parse_ledger(keys::ledger(-1, kName, 7), day, owner, number));
+  EXPECT_EQ(day, -1);
+  EXPECT_EQ(owner, kName);
+  EXPECT_EQ(number, 7U);
+  EXPECT_FALSE(keys::parse_ledger(keys::ledger_day(-1), day, owner, number));
   IndexKey index;
   ASSERT_TRUE(keys::parse_index(keys::index({255, UINT64_MAX, kName.key}), index));
   EXPECT_EQ(index, (IndexKey{255, UINT64_MAX, kName.key}));

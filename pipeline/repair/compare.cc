@@ -1,0 +1,145 @@
+// Two stores of the same logs, row for row: whatever does not depend on where commits fell.
+#include <algorithm>
+
+#include "pipeline/engine/cache.h"
+#include "pipeline/repair/check_state.h"
+#include "pipeline/repair/rebuild.h"
+
+namespace bellwether {
+namespace {
+
+constexpr size_t kPageRows = 1024;
+constexpr size_t kLinesMax = 20;
+
+// The rows of a range in order, a page at a time.
+class Rows {
+ public:
+  Rows(const Snapshot& snapshot, Family family, std::string from, std::string to)
+      : snapshot_(snapshot), family_(family), next_(std::move(from)), to_(std::move(to)) {
+    fill();
+  }
+  bool there() const { return at_ < page_.size(); }
+  const std::string& key() const { return page_[at_].first; }
+  const std::string& value() const { return page_[at_].second; }
+  void advance() {
+    if (++at_ == page_.size()) fill();
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  void fill() {
+    page_.clear(), at_ = 0;
+    if (ended_) return;
+    ended_ = true;
+    status_ = snapshot_.scan(family_, next_, to_, [&](std::string_view key, std::string_view value) {
+      if (page_.size() == kPageRows) {
+        ended_ = false, next_ = key;
+        return false;
+      }
+      page_.emplace_back(key, value);
+      return true;
+    });
+    if (!status_.ok()) page_.clear(), ended_ = true;
+  }
+  const Snapshot& snapshot_;
+  const Family family_;
+  std::string next_;
+  const std::string to_;
+  std::vector<std::pair<std::string, std::string>> page_;
+  size_t at_ = 0;
+  bool ended_ = false;
+  Status status_;
+};
+
+class Comparison {
+ public:
+  Comparison(const Published& first, const Published& second, const OperatorSet& operators, StoreDifference& out)
+      : first_(first), second_(second), operators_(operators), out_(out) {}
+
+  Status family(Family family, const char* name, const std::string& from, const std::string& to) {
+    Rows a(first_.snapshot(), family, from, to), b(second_.snapshot(), family, from, to);
+    StoreDifference::OfFamily found{name};
+    while (a.there() || b.there()) {
+      const int order = !a.there() ? 1 : !b.there() ? -1 : a.key().compare(b.key());
+      if (order == 0 && a.value() == b.value()) {
+        ++out_.rows;
+      } else if (order == 0 && family == Family::kState && same_meaning(a.key(), a.value(), b.value())) {
+        ++out_.rows, ++out_.written_otherwise;
+      } else {
+        ++(order < 0 ? found.only_first : order > 0 ? found.only_second : found.other);
+        if (family == Family::kState) tell(order <= 0 ? a.key() : b.key());
+      }
+      if (order <= 0) a.advance();
+      if (order >= 0) b.advance();
+    }
+    if (found.only_first + found.only_second + found.other > 0) out_.families.push_back(std::move(found));
+    return a.status().ok() ? b.status() : a.status();
+  }
+
+ private:
+  // What each says in the bytes of this version.
+  bool same_meaning(const std::string& bytes, const std::string& a, const std::string& b) {
+    StateKey key;
+    const Operator* const op = keys::parse_state(bytes, key) ? operators_.find(key.op) : nullptr;
+    int64_t timer_a = 0, timer_b = 0;
+    std::unique_ptr<State> state_a, state_b;
+    if (op == nullptr || !decode_state_row(*op, a, timer_a, &state_a) || !decode_state_row(*op, b, timer_b, &state_b))
+      return false;
+    std::string text_a, text_b;
+    state_a->encode(text_a), state_b->encode(text_b);
+    return timer_a == timer_b && text_a == text_b;
+  }
+
+  void tell(const std::string& bytes) {
+    StateKey key;
+    if (out_.lines.size() >= kLinesMax || !keys::parse_state(bytes, key)) return;
+    std::string before = line(first_, key), after = line(second_, key);
+    if (before == after) {  // it has no line, or its line says nothing of what differs
+      const Operator* const op = operators_.find(key.op);
+      Status ignored;
+      const auto state = first_.state(key.op, key.key, ignored);
+      out_.lines.push_back("~ " + describe(key, op != nullptr ? op->name() : "?", state.get()));
+      return;
+    }
+    if (!before.empty()) out_.lines.push_back("- " + before);
+    if (!after.empty()) out_.lines.push_back("+ " + after);
+  }
+
+  std::string line(const Published& published, const StateKey& key) {
+    Status status;
+    const auto state = published.state(key.op, key.key, status);
+    if (state == nullptr) return {};
+    PublishedReader reader(published);
+    const DumpContext context{published.now_us(), published.community(), published.cutoffs(), reader,
+                              [&](uint16_t n) -> const CommunityConfig& { return published.versions()[n].config; }};
+    std::string text;
+    return published.operators().get(key.op).dump(*state, key.key, context, text) ? text : std::string();
+  }
+
+  const Published& first_;
+  const Published& second_;
+  const OperatorSet& operators_;
+  StoreDifference& out_;
+};
+
+}  // namespace
+
+Status compare_stores(const Store& first, const Store& second, const OperatorSet& operators, StoreDifference& out) {
+  out = {};
+  std::shared_ptr<const Published> a, b;
+  if (Status status = read_published(first, operators, a); !status.ok()) return status;
+  if (Status status = read_published(second, operators, b); !status.ok()) return status;
+  out.tick = a->progress().tick != b->progress().tick;
+  out.account = !(a->account() == b->account()) || a->gap() != b->gap();
+  Comparison comparison(*a, *b, operators, out);
+  Status status = comparison.family(Family::kState, "states", {}, {});
+  // Files of older days are dropped whole: what is left of them depends on the files.
+  const int64_t day = std::max(a->progress().ledger_from, b->progress().ledger_from);
+  if (status.ok()) status = comparison.family(Family::kLedger, "ledger", keys::ledger_day(day), {});
+  if (status.ok()) status = comparison.family(Family::kViews, "views", {}, {});
+  if (status.ok()) status = comparison.family(Family::kTimers, "timers", {}, {});
+  if (status.ok()) status = comparison.family(Family::kMeta, "sums", keys::counter_begin(), keys::counter_end());
+  return status;
+}
+
+}  // namespace bellwether
