@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <future>
+#include <mutex>
+#include <thread>
 
 #include "pipeline/sources/embedded_log_impl.h"
 
@@ -157,7 +160,13 @@ Status EmbeddedLog::Impl::rewrite_segment(size_t number, int64_t first_offset, c
   if (Status status = flush(); !status.ok()) return give_up(std::move(status));
   if (const int code = file->sync(); code != 0) return give_up(io_error(path, "fsync", -code));
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    while (holds_ > 0) {  // a copy of the log under way reads each segment as it found it
+      lock.unlock();
+      if (stop()) return give_up({});
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      lock.lock();
+    }
     auto& segments = partitions_[number]->segments;
     const auto known = std::ranges::find(segments, first_offset, &Segment::first_offset);
     if (known == segments.end()) return give_up({});  // deleted meanwhile
