@@ -31,14 +31,13 @@
 
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/store.h"
+#include "pipeline/engine/store_folder.h"
 
 namespace bellwether {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kFormatKey = "format";
-constexpr std::string_view kFormat = "bellwether-store 1";
 // By Family. RocksDB wants its "default" family opened too; it stays empty.
 constexpr std::array<const char*, kFamilies> kFamilyNames = {"state", "ledger",  "views", "outbox",
                                                              "meta",  "control", "timers"};
@@ -443,25 +442,6 @@ class RocksStore final : public Store {
   const size_t write_set_bytes_;
 };
 
-// The process that holds DIR/store/LOCK, as the kernel knows it; 0 if it does not say. Never to be asked while this
-// process holds it: closing the file would give that lock up.
-int64_t lock_holder(const std::string& path) {
-  const int fd = ::open((path + "/LOCK").c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return 0;
-  struct flock lock = {};
-  lock.l_type = F_RDLCK;
-  lock.l_whence = SEEK_SET;
-  const bool held = ::fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-  ::close(fd);
-  return held ? lock.l_pid : 0;
-}
-
-int64_t recorded_holder(const std::string& dir) {
-  int64_t pid = 0;
-  std::ifstream in(dir + "/pid");
-  return in >> pid ? pid : 0;
-}
-
 bool is_lock_error(const rocksdb::Status& status) {
   const std::string text = status.ToString();
   return status.IsIOError() && (text.find("lock hold by current process") != std::string::npos ||
@@ -478,17 +458,6 @@ Status in_use(const rocksdb::Status& status, const std::string& dir, const std::
   return Status::error("the store in " + path + " is in use " + who + "; stop it first, or choose another data folder");
 }
 
-Status not_ours(const std::string& path, const std::string& why) {
-  return Status::error(path + " is no store of Bellwether's (" + why +
-                       "); choose another data folder, nothing was changed");
-}
-
-Status other_format(const std::string& path, const std::string& found) {
-  return Status::error("the store in " + path + " has the format \"" + found + "\", this program reads \"" +
-                       std::string(kFormat) +
-                       "\"; use the version of the program that wrote it, or replay the logs into a new folder");
-}
-
 std::vector<rocksdb::ColumnFamilyDescriptor> all_families(const Memory& memory) {
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t i = 0; i < kFamilies; ++i) {
@@ -496,14 +465,6 @@ std::vector<rocksdb::ColumnFamilyDescriptor> all_families(const Memory& memory) 
   }
   families.emplace_back(rocksdb::kDefaultColumnFamilyName, family_options(Family::kMeta, memory));
   return families;
-}
-
-// Names that RocksDB may have left when the very first opening was killed before it was complete.
-bool may_be_unfinished(const std::string& name) {
-  for (const char* start : {"LOCK", "LOG", "IDENTITY", "MANIFEST-", "OPTIONS-", "CURRENT."}) {
-    if (name.starts_with(start)) return true;
-  }
-  return name.ends_with(".dbtmp") || name.ends_with(".log");
 }
 
 // Looks at a folder that has a database whose families are not exactly ours, without changing it.
@@ -562,20 +523,6 @@ Status inspect(const std::string& path, const rocksdb::DBOptions& db, const Memo
   for (const char* name : kFamilyNames) ours += std::count(found.begin(), found.end(), name);
   if (ours == kFamilies && found.size() == kFamilies + 1) return Status::fine();
   return judge_families(path, found, db, memory);
-}
-
-Status make_folder(const std::string& dir, const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) return Status::error("cannot make the folder " + path + ": " + error.message());
-  // So that the folder itself outlives a crash, as what is in it does.
-  const int fd = ::open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Status::error("cannot open the folder " + dir + ": " + std::strerror(errno));
-  const bool synced = ::fsync(fd) == 0;
-  const int reason = errno;
-  ::close(fd);
-  return synced ? Status::fine()
-                : Status::error("cannot make the folder " + path + " durable: " + std::strerror(reason));
 }
 
 // A reader must see no writer come or be there. Where the folder may not be written, nobody can be locked out; whether
