@@ -184,7 +184,8 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   if (store_.get(Family::kMeta, keys::kErased, row, status)) removed = Reader(row).varint();
   if (!status.ok()) return status;
   eraser_ = std::make_unique<Eraser>(
-      store_, Eraser::Deps{[this] { return published(); }, options_.rewrite_log, options_.say}, removed);
+      store_, Eraser::Deps{[this] { return published(); }, options_.rewrite_log, options_.drop_old, options_.say},
+      removed);
   outbox_erased_ = progress_.outbox_next - 1;
   status = published_->scan_outbox(0, [&](uint64_t number, uint8_t, const ChangeId&, std::string_view) {
     outbox_erased_ = number - 1;

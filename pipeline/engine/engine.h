@@ -32,6 +32,7 @@ struct EngineOptions {
   bool inline_commit = false;  // no commit thread: a commit reaches the store in land(), or when it is waited for
   // The first step of an erasure where there is a log of ours (erasure.h), and a line for the program's log.
   decltype(Eraser::Deps::rewrite_log) rewrite_log;
+  decltype(Eraser::Deps::drop_old) drop_old;
   std::function<void(const std::string&)> say;
   // The last tick to run: run() ends when it is done, or when all is read. What is found out by the clock is then not
   // written down: the control log is one that was written before (rebuild).

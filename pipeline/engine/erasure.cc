@@ -236,7 +236,8 @@ Status Eraser::step(bool& waits) {
       break;
     }
     case Phase::kLog:
-      if (deps_.rewrite_log) status = deps_.rewrite_log(at->shared_erased(), names_, stop);
+      if (deps_.drop_old) status = deps_.drop_old();
+      if (status.ok() && deps_.rewrite_log) status = deps_.rewrite_log(at->shared_erased(), names_, stop);
       phase_ = Phase::kWalk;
       break;
     case Phase::kWalk: {

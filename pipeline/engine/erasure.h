@@ -3,7 +3,8 @@
 // The fold learns it at the start of its tick, and with that tick's commit it stands in the control log; from then on
 // it is applied to every record as it is decoded and to every row as it is read, so that no answer holds the name. What
 // is left is on disk, and goes step by step, on a thread of its own; each step may be killed and is done again:
-//   1. the embedded log: segments with the name are written anew, each record at its offset (embedded_log.h)
+//   1. the embedded log: segments with the name are written anew, each record at its offset (embedded_log.h); stores
+//      that a rebuild replaced and kept are deleted
 //   2. a walk over states, changes, dead letters and outbox finds the rows that hold the name; the fold puts them again
 //   3. with Kafka: the brokers have the tombstones of the out topics
 //   4. the store's files are rewritten, so that no overwritten row is left in any, once no reader pins an older state
@@ -53,6 +54,8 @@ class Eraser {
     std::function<Status(const std::shared_ptr<const Erased>&, const std::vector<std::string>& names,
                          const std::function<bool()>& stop)>
         rewrite_log;
+    // What else of ours may hold names and nobody reads: stores that a rebuild replaced. May be empty.
+    std::function<Status()> drop_old;
     std::function<void(const std::string&)> say;  // a line for the log; may be empty
   };
   // `done`: how many erasures the store says are done.

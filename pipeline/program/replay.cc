@@ -8,6 +8,7 @@
 
 #include "pipeline/program/memory_bound.h"
 #include "pipeline/program/program.h"
+#include "pipeline/repair/rebuild.h"
 #include "pipeline/sources/file_source.h"
 #include "pipeline/tools/progress.h"
 #include "pipeline/tools/times.h"
@@ -64,6 +65,7 @@ int replay(const ReplayOptions& options) {
     return failed(status.message);
   if (const Status status = keep_erased(options.keep_erased, config, *store); !status.ok())
     return failed(status.message);
+  engine_options.drop_old = [&config] { return drop_replaced(config.engine.data_dir); };
   std::unique_ptr<Engine> engine;
   if (const Status status =
           Engine::open(config, program_operators(), *store, {{files.get(), false}}, engine_options, engine);

@@ -8,6 +8,7 @@
 #include "pipeline/program/memory_bound.h"
 #include "pipeline/program/program.h"
 #include "pipeline/repair/backup.h"
+#include "pipeline/repair/rebuild.h"
 #include "pipeline/service/forget_record.h"
 #include "pipeline/service/outbox.h"
 #include "pipeline/service/service.h"
@@ -239,6 +240,7 @@ int serve(const ServeOptions& options) {
                                  stop);
     };
   }
+  engine_options.drop_old = [&config] { return drop_replaced(config.engine.data_dir); };
   engine_options.say = [](const std::string& text) { spdlog::info("{}", text); };
   std::unique_ptr<Engine> engine;
   if (const Status status = Engine::open(config, program_operators(), *store, inputs.sources, engine_options, engine);

@@ -209,4 +209,17 @@ Status switch_stores(const std::string& data, bool keep, std::string& kept) {
   return sync_directory(data);
 }
 
+Status drop_replaced(const std::string& data) {
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(data, error))
+    if (entry.path().filename().string().starts_with("before-rebuild")) found.push_back(entry.path());
+  for (const fs::path& path : found) {
+    if (!error) fs::remove_all(path, error);
+    if (error) return Status::error("cannot remove " + path.string() + ": " + error.message());
+  }
+  if (error) return Status::error("cannot list " + data + ": " + error.message());
+  return found.empty() ? Status{} : sync_directory(data);
+}
+
 }  // namespace bellwether

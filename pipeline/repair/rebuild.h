@@ -53,4 +53,7 @@ Status compare_stores(const Store& first, const Store& second, const OperatorSet
 // store then, `kept` says which; empty: it was removed. No process may have either open for writing.
 Status switch_stores(const std::string& data, bool keep, std::string& kept);
 
+// Deletes the stores that rebuilds of the folder replaced and kept, DIR/before-rebuild*.
+Status drop_replaced(const std::string& data);
+
 }  // namespace bellwether

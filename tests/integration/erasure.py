@@ -141,6 +141,10 @@ class OnTheLog(unittest.TestCase):
         self.assertIn(who, before)
         self.assertTrue(any(file.startswith("log") for file in files_with(serve.data, who)))
         self.assertTrue(any(file.startswith("store") for file in files_with(serve.data, who)))
+        # As a rebuild leaves the store that it replaced.
+        replaced = serve.data / "before-rebuild/store"
+        replaced.mkdir(parents=True)
+        (replaced / "000007.sst").write_text(f"of {who}", encoding="utf-8")
 
         # Not by a slip of the hand, and not for nobody.
         self.assertEqual(run("ctl", "erase", who, "--address", serve.address, expect=2, stdin="").code, 2)

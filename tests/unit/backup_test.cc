@@ -393,6 +393,10 @@ TEST(Switch, OneForTheOther) {
   require(switch_stores(data, false, kept));
   EXPECT_EQ(kept, "");
   EXPECT_FALSE(fs::exists(data + "/rebuild"));
+  require(drop_replaced(data));
+  EXPECT_FALSE(fs::exists(data + "/before-rebuild") || fs::exists(data + "/before-rebuild-2"));
+  EXPECT_TRUE(fs::exists(data + "/store"));
+  require(drop_replaced(data));
 }
 
 }  // namespace
