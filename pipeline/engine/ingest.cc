@@ -9,7 +9,6 @@ namespace bellwether {
 namespace {
 
 constexpr int64_t kLookUs = 5'000;  // an empty partition is looked at again after so long while others are busy
-constexpr int64_t kPauseUs = 10 * kSecondUs;  // far above the time between two looks, however many the partitions
 constexpr int64_t kFiguresUs = 100'000;
 
 // The last tick before `t`, or one that is not there but sorts so.
@@ -146,9 +145,6 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
   auto batch = std::make_shared<PollBatch>();
   if (Status status = sources_[p.source].source->poll(p.local, options_.batch, wait, batch->raw); !status.ok())
     return status;
-  // Nobody looked for so long (the process stood still, the machine slept) that what was seen before says nothing: the
-  // first look after it may be empty only because the source has not asked the broker yet.
-  if (now - p.polled_at >= kPauseUs) p.empty_since = -1;
   p.polled_at = now;
   p.at_end = batch->raw.at_end;
   p.seen |= p.at_end || !batch->raw.records.empty();
