@@ -12,7 +12,6 @@ namespace bellwether {
 namespace {
 
 constexpr int64_t kLookUs = 5'000;  // an empty partition is looked at again after so long while others are busy
-constexpr int64_t kPauseUs = 10 * kSecondUs;  // far above the time between two looks, however many the partitions
 constexpr int64_t kFiguresUs = 100'000;
 constexpr size_t kFullBatch = 64;  // records a poll of a partition that was empty, while memory is full
 
@@ -158,9 +157,6 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
   size_t most = options_.batch;
   if (held_bytes() >= options_.held_bytes && !schedule_.is_lowest(index)) most = std::min(most, kFullBatch);
   if (Status status = sources_[p.source].source->poll(p.local, most, wait, batch_); !status.ok()) return status;
-  // Nobody looked for so long (the process stood still, the machine slept) that what was seen before says nothing: the
-  // first look after it may be empty only because the source has not asked the broker yet.
-  if (now - p.polled_at >= kPauseUs) p.empty_since = -1;
   p.polled_at = now;
   p.at_end = batch_.at_end;
   p.seen |= p.at_end || !batch_.records.empty();
