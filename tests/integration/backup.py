@@ -70,6 +70,8 @@ class UnderLoad(unittest.TestCase):
             publishers = [Publisher(cls.serve.address, cls.feed, cls.findings) for _ in range(2)]
             for publisher in publishers:
                 publisher.start()
+            folded = lambda: int(cls.serve.ctl("status")["account"].get("consumed", 0)) > 500  # noqa: E731
+            wait_for(cls.serve.log, folded)
             targets = [(WORK / f"backup-{n}", ()) for n in range(3)] + [(WORK / "backup-copy", ("--copy",))]
             if cls.elsewhere:
                 targets.append((cls.elsewhere / "backup", ()))
