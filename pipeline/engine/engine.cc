@@ -12,6 +12,7 @@ namespace {
 
 constexpr size_t kPrefetch = 4096;  // records
 constexpr uint32_t kFewRecords = 16;
+constexpr size_t kHeldLarge = size_t{64} << 10;  // bytes of a tick's records that are let go as soon as it was folded
 constexpr size_t kQueueChunks = 4096;
 constexpr uint32_t kLookTicks = 16, kLookRecords = 4096;  // between two looks at the clock and at what is dirty
 constexpr auto kFoldAfterStop = std::chrono::seconds(5);  // what is closed by then; the rest is read again
@@ -196,7 +197,9 @@ Status Engine::restore(std::vector<IngestSource> sources) {
 }
 
 void Engine::ingest_loop() {
+  std::vector<std::unique_ptr<Chunk>> spent;
   for (;;) {
+    spent.clear();
     {
       std::unique_lock lock(queue_mutex_);
       // While memory is full and the fold has something to do, it is waited for. Where all that is held stands in open
@@ -204,9 +207,15 @@ void Engine::ingest_loop() {
       const auto room = [&] {
         return stop_ || (queue_.size() < kQueueChunks && (queue_records_ == 0 || ingest_->held_bytes() < held_max_));
       };
-      while (!queue_changed_.wait_for(lock, std::chrono::milliseconds(10), room)) {
+      // What was folded is let go here, by the thread that made it: memory is had again where it is asked for.
+      while (!queue_changed_.wait_for(lock, std::chrono::milliseconds(10), [&] { return !spent_.empty() || room(); })) {
       }  // ticks are let go without a word
+      if (!spent_.empty()) {
+        spent.swap(spent_);
+        if (!room()) continue;
+      }
     }
+    spent.clear();
     std::unique_ptr<Chunk> chunk;
     bool done = stop_, waited = false;
     Status status;
@@ -283,11 +292,14 @@ Status Engine::step(bool& done) {
   if (status.ok() && chunk) {
     const size_t records = chunk->records.size();
     status = process(*chunk);
-    chunk->held.clear();
-    if (!options_.inline_ingest) {
+    if (options_.inline_ingest) {
+      chunk->held.clear();
+    } else {
       const std::lock_guard lock(queue_mutex_);
       queue_records_ -= records;
+      spent_.push_back(std::move(chunk));
       queue_changed_.notify_all();
+      return status.ok() && !abandon_ ? after_tick(false) : status;
     }
   }
   if (status.ok() && !abandon_) status = after_tick(!chunk);
@@ -392,7 +404,9 @@ Status Engine::process(Chunk& chunk) {
     status = runner_->run(tick.id, std::span<Record* const>(chunk.records).subspan(tick.begin, tick.end - tick.begin));
     tell_erased();
     if (progress_.first_folded == INT64_MIN) progress_.first_folded = progress_.folded;
-    chunk.held[&tick - chunk.ticks.data()].reset();
+    // Small ones by the thread that made them, with the chunk.
+    auto& held = chunk.held[static_cast<size_t>(&tick - chunk.ticks.data())];
+    if (held->bytes() >= kHeldLarge) held.reset();
     ticks_since_look_ += (tick.end - tick.begin) / (kLookRecords / kLookTicks);  // full ticks are looked at each
     if (status.ok()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;

@@ -144,7 +144,8 @@ class Engine {
   mutable std::mutex queue_mutex_;
   std::condition_variable queue_changed_;
   std::deque<std::unique_ptr<Chunk>> queue_;
-  size_t queue_records_ = 0;  // in the queue, and in the chunk that is being folded
+  std::vector<std::unique_ptr<Chunk>> spent_;  // folded, to be let go
+  size_t queue_records_ = 0;                   // in the queue, and in the chunk that is being folded
   bool ingest_done_ = false;
   Status ingest_status_;
   std::thread ingest_thread_;

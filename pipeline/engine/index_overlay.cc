@@ -6,15 +6,15 @@ namespace bellwether {
 
 namespace {
 
-using Changes = std::vector<std::pair<IndexKey, bool>>;
+using Changes = std::vector<std::pair<Key, bool>>;
 
-void sort_by_row(Changes& changes) {
+void sort_by_key(Changes& changes) {
   std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
 }
 
 // In order, one a row: what came and went again, or the other way, is as it was.
 void settle_changes(Changes& changes) {
-  sort_by_row(changes);
+  sort_by_key(changes);
   size_t kept = 0;
   for (size_t i = 0, next; i < changes.size(); i = next) {
     for (next = i + 1; next < changes.size() && changes[next].first == changes[i].first;) ++next;
@@ -23,16 +23,32 @@ void settle_changes(Changes& changes) {
   changes.resize(kept);
 }
 
+// Calls each(place, changes) for the places of a list from `first` to `last`, in no order.
+template <class Each>
+void each_place(const IndexChanges& changes, const IndexPlace& first, uint64_t last, Each&& each) {
+  if (last - first.order < changes.size()) {
+    for (uint64_t n = 0; n <= last - first.order; ++n)
+      if (const auto at = changes.find({first.index, first.order + n}); at != changes.end())
+        each(at->first, at->second);
+    return;
+  }
+  for (const auto& [place, of] : changes)
+    if (place.index == first.index && place.order >= first.order && place.order <= last) each(place, of);
+}
+
 }  // namespace
 
 Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limit, std::vector<IndexKey>& out) const {
   // The store may hold the commit in flight already, or not: what is said last of a row holds either way.
-  Changes changes;
-  for (const IndexChanges* part : {&flying_, &changes_})
-    if (const auto list = part->find(from.index); list != part->end())
-      for (const auto& [key, present] : list->second)
-        if (key.order <= last_order && !(key < from)) changes.emplace_back(key, present);
-  sort_by_row(changes);
+  std::vector<std::pair<IndexKey, bool>> changes;
+  if (from.order <= last_order) {
+    for (const IndexChanges* part : {&flying_, &changes_})
+      each_place(*part, {from.index, from.order}, last_order, [&](const IndexPlace& place, const Changes& of) {
+        for (const auto& [key, present] : of)
+          if (const IndexKey row{place.index, place.order, key}; !(row < from)) changes.emplace_back(row, present);
+      });
+  }
+  std::stable_sort(changes.begin(), changes.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   size_t kept = 0;
   for (size_t i = 0; i < changes.size(); ++i)
     if (i + 1 == changes.size() || changes[i + 1].first != changes[i].first) changes[kept++] = changes[i];
@@ -72,16 +88,19 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
 }
 
 void write_index(IndexChanges changes, WriteSet& set) {
-  std::vector<uint8_t> lists;
-  for (const auto& [list, of] : changes) lists.push_back(list);
-  std::sort(lists.begin(), lists.end());
-  for (const uint8_t list : lists) {
-    settle_changes(changes[list]);
-    for (const auto& [key, present] : changes[list]) {
+  std::vector<IndexPlace> places;
+  places.reserve(changes.size());
+  for (const auto& [place, of] : changes) places.push_back(place);
+  std::sort(places.begin(), places.end());
+  for (const IndexPlace& place : places) {
+    Changes& of = changes[place];
+    settle_changes(of);
+    for (const auto& [key, present] : of) {
+      const IndexKey row{place.index, place.order, key};
       if (present) {
-        set.put(Family::kViews, keys::index(key), {});
+        set.put(Family::kViews, keys::index(row), {});
       } else {
-        set.erase(Family::kViews, keys::index(key));
+        set.erase(Family::kViews, keys::index(row));
       }
     }
   }

@@ -12,9 +12,18 @@
 
 namespace bellwether {
 
-// Many a tick, so they are kept as they come; put in order only at a commit, or for a walk. By list, so that a walk
-// looks at its own only. True: the row comes, false: it goes; those of a row take turns.
-using IndexChanges = absl::flat_hash_map<uint8_t, std::vector<std::pair<IndexKey, bool>>>;
+// Many a tick, so they are kept as they come; put in order only at a commit, or for a walk. By place in a list, so that
+// a walk over some places looks at no other. True: the row comes, false: it goes; those of a row take turns.
+struct IndexPlace {
+  uint8_t index = 0;
+  uint64_t order = 0;
+  friend auto operator<=>(const IndexPlace&, const IndexPlace&) = default;
+  template <class H>
+  friend H AbslHashValue(H h, const IndexPlace& p) {
+    return H::combine(std::move(h), p.index, p.order);
+  }
+};
+using IndexChanges = absl::flat_hash_map<IndexPlace, std::vector<std::pair<Key, bool>>>;
 void write_index(IndexChanges changes, WriteSet& set);
 
 class IndexOverlay {
@@ -22,7 +31,7 @@ class IndexOverlay {
   explicit IndexOverlay(const Store& store) : store_(store) {}
 
   void set(const IndexKey& key, bool present) {
-    changes_[key.index].emplace_back(key, present);
+    changes_[{key.index, key.order}].emplace_back(key.key, present);
     ++count_;
   }
   // Up to `limit` rows of one list, from <= row, order <= last_order, in order: store and changes together.
