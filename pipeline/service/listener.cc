@@ -131,18 +131,21 @@ void Listener::work(Acceptor& acceptor) {
   ready.push_back({wake_, POLLIN, 0});
   auto looked = std::chrono::steady_clock::now();
   uint64_t told = 0;
+  const auto tell = [&] {
+    const uint64_t refused = refused_.load();
+    if (refused == told) return;
+    spdlog::warn("{} connections were closed at once: {} are open, which is what service.max_connections allows",
+                 refused - told, given_.size());
+    told = refused;
+  };
   for (;;) {
     const int n = ::poll(ready.data(), ready.size(), kLookMs);
-    if (ready.back().revents != 0) return;
+    if (ready.back().revents != 0) return tell();
     const auto now = std::chrono::steady_clock::now();
     if (now - looked >= std::chrono::milliseconds(kLookMs)) {
       looked = now;
       forget_closed();
-      if (const uint64_t refused = refused_.load(); refused != told) {
-        spdlog::warn("{} connections were closed at once: {} are open, which is what service.max_connections allows",
-                     refused - told, given_.size());
-        told = refused;
-      }
+      tell();
     }
     for (size_t i = 0; n > 0 && i < sockets_.size(); ++i) {
       if (ready[i].revents == 0) continue;
