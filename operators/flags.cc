@@ -235,8 +235,12 @@ class Flags final : public OperatorOf<FlagsState> {
     change.evidence = state.evidence_total();
     change.confidence_permille = state.confidence_permille;
     const auto first = [](const std::vector<uint64_t>& users) {
-      return std::vector<uint64_t>(users.begin(),
-                                   users.begin() + static_cast<ptrdiff_t>(std::min(users.size(), kFlagChangeUsersMax)));
+      std::vector<FlagChange::User> named;
+      for (const uint64_t user : users) {
+        if (named.size() == kFlagChangeUsersMax) break;
+        named.push_back({user, {}});
+      }
+      return named;
     };
     change.subject_users = first(state.subjects), change.beneficiary_users = first(state.beneficiaries);
     context.emit(OutKind::kFlag, encode(change));

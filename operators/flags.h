@@ -117,12 +117,23 @@ struct FlagChange {
   TickId tick;
   uint32_t subjects = 0, beneficiaries = 0, evidence = 0;  // all, listed or left out
   uint16_t confidence_permille = 0;
-  std::vector<uint64_t> subject_users, beneficiary_users;  // key hashes, the first kFlagChangeUsersMax of each
+  // Key hash, and the id where a row of theirs was left as of the tick (name_users), else empty.
+  struct User {
+    uint64_t hash = 0;
+    std::string id;
+    std::string text() const { return id.empty() ? hex16(hash) : id; }
+    friend bool operator==(const User&, const User&) = default;
+  };
+  std::vector<User> subject_users, beneficiary_users;  // the first kFlagChangeUsersMax of each
   friend bool operator==(const FlagChange&, const FlagChange&) = default;
 };
 std::string encode(const FlagChange& change);
 // False where the bytes are no change.
 bool decode(std::string_view bytes, FlagChange& change);
+// The change with the ids of its users, which flags know by their hashes alone. Called once, at the end of the tick
+// that made it: later the ids that are known may be others, and an out record that is sent twice would differ.
+// False where the bytes are no change.
+bool name_users(std::string_view change, StateReader& reader, std::string& out);
 
 // Place of a flag in IndexId::kFlagsByTime: its opening slot, in the order of signed numbers.
 constexpr uint64_t flag_order(const TickId& opened) {

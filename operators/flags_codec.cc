@@ -9,7 +9,7 @@ namespace bellwether {
 namespace {
 
 constexpr uint8_t kVersion = 1;
-constexpr uint8_t kChangeVersion = 2;  // 1: without users
+constexpr uint8_t kChangeVersion = 3;  // 1: without users, 2: without their ids
 
 void write(Writer& w, const TickId& tick) { w.zigzag(tick.slot), w.varint(tick.sub); }
 TickId read_tick(Reader& r) {
@@ -132,7 +132,7 @@ std::string encode(const FlagChange& change) {
       w.varint(change.confidence_permille);
   for (const auto* users : {&change.subject_users, &change.beneficiary_users}) {
     w.varint(users->size());
-    for (const uint64_t user : *users) w.fixed64(user);
+    for (const FlagChange::User& user : *users) w.fixed64(user.hash), w.bytes(user.id);
   }
   return out;
 }
@@ -150,7 +150,11 @@ bool decode(std::string_view bytes, FlagChange& change) {
   change.confidence_permille = static_cast<uint16_t>(r.varint());
   if (version >= 2) {
     for (auto* users : {&change.subject_users, &change.beneficiary_users})
-      for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) users->push_back(r.fixed64());
+      for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+        FlagChange::User& user = users->emplace_back();
+        user.hash = r.fixed64();
+        if (version >= 3) user.id = r.bytes();
+      }
   }
   return r.ok() && r.done();
 }

@@ -1,6 +1,5 @@
 // Flags for people: names, and the line of `dump`.
 #include <algorithm>
-#include <cstdio>
 
 #include "operators/flags.h"
 #include "operators/json.h"
@@ -79,15 +78,28 @@ const char* decision_name(Decision decision) {
   return "unspecified";
 }
 
-std::string user_text(uint64_t user, StateReader& reader) {
+// Empty where no row of theirs is left.
+static std::string user_id(uint64_t user, StateReader& reader) {
   const Key key{KeyKind::kUser, user};
   const auto* people = static_cast<const PeopleState*>(reader.state(OperatorId::kPeople, key));
   if (people != nullptr && !people->id.empty()) return people->id;
   const auto* scores = static_cast<const ScoresState*>(reader.state(OperatorId::kScores, key));
   if (scores != nullptr && !scores->id.empty()) return scores->id;
-  char hex[20];
-  std::snprintf(hex, sizeof hex, "%016llx", static_cast<unsigned long long>(user));
-  return hex;
+  return {};
+}
+
+std::string user_text(uint64_t user, StateReader& reader) {
+  std::string id = user_id(user, reader);
+  return id.empty() ? hex16(user) : id;
+}
+
+bool name_users(std::string_view bytes, StateReader& reader, std::string& out) {
+  FlagChange change;
+  if (!decode(bytes, change)) return false;
+  for (auto* users : {&change.subject_users, &change.beneficiary_users})
+    for (FlagChange::User& user : *users) user.id = user_id(user.hash, reader);
+  out = encode(change);
+  return true;
 }
 
 std::string detail_text(const Raise::Detail& detail) {

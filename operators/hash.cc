@@ -7,12 +7,14 @@
 
 namespace bellwether {
 
-std::string erased_name(uint64_t hash) {
+std::string hex16(uint64_t value) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  std::string name(kErasedPrefix);
-  for (int shift = 60; shift >= 0; shift -= 4) name += kDigits[hash >> shift & 15];
-  return name;
+  std::string text;
+  for (int shift = 60; shift >= 0; shift -= 4) text += kDigits[value >> shift & 15];
+  return text;
 }
+
+std::string erased_name(uint64_t hash) { return std::string(kErasedPrefix) + hex16(hash); }
 
 bool parse_erased_name(std::string_view id, uint64_t& hash) {
   if (id.size() != kErasedNameBytes || !id.starts_with(kErasedPrefix)) return false;

@@ -33,6 +33,9 @@ struct Key {
 constexpr uint16_t slice_of(uint64_t hash) { return static_cast<uint16_t>(hash >> 56); }
 constexpr uint32_t shard_of(uint64_t hash, uint32_t shards) { return slice_of(hash) * shards / 256; }
 
+// 16 hexadecimal digits: how a hash stands where its id is not known.
+std::string hex16(uint64_t value);
+
 // What stands for an id that was erased: "erased:" and its hash in 16 hexadecimal digits (operators/erased.h).
 constexpr std::string_view kErasedPrefix = "erased:";
 constexpr size_t kErasedNameBytes = 23;

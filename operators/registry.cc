@@ -46,6 +46,7 @@ void likely_states(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key k
     if (like->post.present()) each(OperatorId::kPosts, {KeyKind::kPost, like->post.hash});
     each(OperatorId::kScores, {KeyKind::kUser, like->author.hash});
     each(OperatorId::kBursts, {KeyKind::kUser, like->author.hash});
+    each(OperatorId::kScores, {KeyKind::kUser, fact.home.hash});  // the day's first act is told
   } else if (fact.home.kind != KeyKind::kUser && fact.user.present()) {
     each(OperatorId::kScores, {KeyKind::kUser, fact.user.hash});
   }

@@ -58,7 +58,8 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
   slot->tick = slot->flight = 0;
   slot->dirty = false;
   slot->blank = !found;
-  slot->used = true;
+  slot->fresh = true;
+  slot->uses = 1;
   const bool good = found ? decode_state_row(op, row, slot->timer, &slot->state, &slot->blank)
                           : (slot->state = op.decode({})) != nullptr;
   if (!good) {
@@ -152,8 +153,8 @@ void StateCache::evict(uint64_t committed) {
     CacheSlot& slot = slabs_[hand_ / kSlab][hand_ % kSlab];
     hand_ = hand_ + 1 == all ? 0 : hand_ + 1;
     if (slot.state == nullptr || slot.dirty || slot.flight > committed) continue;
-    if (slot.used) {
-      slot.used = false;
+    if (slot.uses > 0) {
+      --slot.uses;
       continue;
     }
     bytes_ -= slot.bytes;

@@ -31,7 +31,8 @@ struct CacheSlot {
   uint32_t sequence = 0;
   bool dirty = false;
   bool blank = true;  // its state encodes to nothing; of dirty ones not known
-  bool used = false;
+  bool fresh = true;  // read, and not folded since
+  uint8_t uses = 0;   // sweeps that it outlives: more where it is folded again and again
 };
 
 // A row of Family::kState: varint(0 without a timer, else 1 + zigzag of its slot), then the state's own bytes. Notes in
@@ -49,7 +50,6 @@ class StateCache {
   CacheSlot* find(const StateKey& key) {
     const auto it = slots_.find(key);
     if (it == slots_.end()) return nullptr;
-    it->second->used = true;
     return it->second;
   }
   // The same as a hint for later: a slot is memory as long as the cache is, but after an eviction somebody else's.

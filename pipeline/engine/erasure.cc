@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "operators/alert.h"
+#include "operators/flags.h"
 #include "operators/tiers.h"
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/control.h"
@@ -12,6 +13,21 @@ namespace bellwether {
 namespace {
 
 constexpr auto kWait = std::chrono::milliseconds(50);
+
+bool forget_users(std::string_view payload, const Erased& erased, std::string& out) {
+  FlagChange change;
+  if (!decode(payload, change)) return false;
+  bool forgot = false;
+  for (auto* users : {&change.subject_users, &change.beneficiary_users})
+    for (FlagChange::User& user : *users) {
+      const std::string* name = erased.name(user.hash);
+      if (name == nullptr || user.id.empty() || user.id == *name) continue;
+      user.id = *name;
+      forgot = true;
+    }
+  if (forgot) out = encode(change);
+  return forgot;
+}
 
 // A record that names the one user it is about, its sender's key.
 template <class Record>
@@ -33,6 +49,8 @@ bool forget_row(uint8_t kind, const ChangeId& id, std::string_view payload, cons
       return forget_user<ScoreRecord>(id, payload, erased, out);
     case static_cast<uint8_t>(OutKind::kTier):
       return forget_user<TierChange>(id, payload, erased, out);
+    case static_cast<uint8_t>(OutKind::kFlag):
+      return forget_users(payload, erased, out);
     case static_cast<uint8_t>(OutKind::kAlert): {
       Alert alert;
       if (!decode(payload, alert) || (!erased.in(alert.text) && !erased.in(alert.subject))) return false;
@@ -47,7 +65,7 @@ bool forget_row(uint8_t kind, const ChangeId& id, std::string_view payload, cons
       out = encode(row);
       return true;
     }
-    default:  // flags name users by their hashes; a tombstone's key is the name and leaves with it
+    default:  // a tombstone's key is the name and leaves with it
       return false;
   }
 }

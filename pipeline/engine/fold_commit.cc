@@ -1,6 +1,7 @@
 // What leaves a tick for the store: out records, dead letters, and at a commit everything that changed.
 #include <algorithm>
 
+#include "operators/flags.h"
 #include "pipeline/engine/fold.h"
 
 namespace bellwether {
@@ -51,11 +52,17 @@ bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::st
 
 void TickRunner::emit(const Shard::Emitted& out) {
   const ChangeId id{env_.tick, out.sender, out.sequence};
+  std::string_view payload = out.payload;
+  std::string named;
+  if (out.kind == OutKind::kFlag) {
+    BELLWETHER_REQUIRE(name_users(payload, *this, named), "a flag change of %zu bytes cannot be read", payload.size());
+    payload = named;
+  }
   // Scores are not watched: whoever wants them reads the topic, or asks.
-  if (out.kind != OutKind::kScore) set_->put(Family::kViews, keys::change(out.kind, id), out.payload);
+  if (out.kind != OutKind::kScore) set_->put(Family::kViews, keys::change(out.kind, id), payload);
   if (options_.outbox)
     set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
-              encode_out_row(static_cast<uint8_t>(out.kind), id, out.payload));
+              encode_out_row(static_cast<uint8_t>(out.kind), id, payload));
 }
 
 void TickRunner::dead(TickId tick, const Record& record) {

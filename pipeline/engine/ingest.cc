@@ -12,6 +12,8 @@ namespace bellwether {
 namespace {
 
 constexpr int64_t kLookUs = 5'000;  // an empty partition is looked at again after so long while others are busy
+constexpr int64_t kPauseUs = 10'000'000;  // nobody looked for so long: how long a partition was empty is not known
+constexpr int64_t kNearUs = 1'000'000;
 constexpr int64_t kFiguresUs = 100'000;
 constexpr size_t kFullBatch = 64;  // records a poll of a partition that was empty, while memory is full
 
@@ -114,7 +116,7 @@ bool Ingest::waits_for_known() const {
 // The clock was set back: what was measured by it keeps its length, and nobody waits until the clock is there again.
 void Ingest::set_back(int64_t us) {
   for (Partition& p : partitions_) {
-    p.polled_at -= us;
+    p.polled_at -= us, p.at_end_at -= us;
     if (p.empty_since >= 0) p.empty_since = std::max<int64_t>(0, p.empty_since - us);
     if (p.holds_since >= 0) p.holds_since = std::max<int64_t>(0, p.holds_since - us);
   }
@@ -157,8 +159,10 @@ Status Ingest::poll(Partition& p, size_t index, int64_t now) {
   size_t most = options_.batch;
   if (held_bytes() >= options_.held_bytes && !schedule_.is_lowest(index)) most = std::min(most, kFullBatch);
   if (Status status = sources_[p.source].source->poll(p.local, most, wait, batch_); !status.ok()) return status;
+  if (now - p.polled_at >= kPauseUs) p.empty_since = -1;
   p.polled_at = now;
   p.at_end = batch_.at_end;
+  if (p.at_end) p.at_end_at = now;
   p.seen |= p.at_end || !batch_.records.empty();
   if (batch_.records.empty()) {
     if (p.empty_since < 0) p.empty_since = now;
@@ -448,7 +452,7 @@ std::unique_ptr<Chunk> Ingest::close() {
   chunk->partitions = std::move(joined_);
   chunk->append_us = std::move(joined_append_us_);
   joined_.clear(), joined_append_us_.clear();
-  chunk->caught_up = caught_up_.load(std::memory_order_relaxed);
+  chunk->near_end = near_end_, chunk->made_at = clock_at_;
   return chunk;
 }
 
@@ -470,7 +474,11 @@ Status Ingest::step(std::unique_ptr<Chunk>& chunk, bool& done, bool& waited) {
   }
   waited = at < 0 || partitions_[at].empty_since >= 0;
   bool caught_up = true;
-  for (const Partition& p : partitions_) caught_up &= p.finished || (p.empty_since >= 0 && p.at_end);
+  near_end_ = true;
+  for (const Partition& p : partitions_) {
+    caught_up &= p.finished || (p.empty_since >= 0 && p.at_end);
+    near_end_ &= p.finished || now - p.at_end_at < kNearUs;
+  }
   caught_up_.store(caught_up, std::memory_order_relaxed);
   floors(now);
   chunk = close();

@@ -69,6 +69,7 @@ class Ingest {
   // What records read and not folded yet take: those in open ticks, and those in chunks until they are let go. Any
   // thread.
   size_t held_bytes() const { return held_->load(std::memory_order_relaxed); }
+  // Nothing more to read, as of the last polls.
   bool caught_up() const { return caught_up_.load(std::memory_order_relaxed); }
 
  private:
@@ -83,6 +84,7 @@ class Ingest {
     int64_t end_target = -1;   // until_end: not known yet
     int64_t empty_since = -1;  // clock of the first empty poll in a row
     int64_t polled_at = 0;
+    int64_t at_end_at = INT64_MIN / 2;  // when it was last read to its end
     bool at_end = false, finished = false, idle = false;
     bool seen = false;  // the source answered: what stands there is what was read, not a shorter log of the same name
     int64_t holds_since = -1;  // clock since when it is the one that the others wait for; -1: it is not
@@ -154,6 +156,7 @@ class Ingest {
   std::atomic<int64_t> next_due_{INT64_MAX};
   std::atomic<uint64_t> pending_{0};
   std::atomic<bool> caught_up_{false};
+  bool near_end_ = false;
   mutable std::mutex figures_mutex_;
   std::vector<PartitionFigures> figures_;
   int64_t figures_at_ = 0;

@@ -52,7 +52,8 @@ struct Chunk {
   std::vector<PartitionId> partitions;          // those added since the chunk before
   std::vector<int64_t> append_us;               // of those: the append time of records without one, or -1
   std::vector<ControlRow> control;              // durable with the first commit of anything in this chunk
-  bool caught_up = false;                       // nothing more to read when it was made
+  bool near_end = false;                        // every partition was read to its end within the last second
+  int64_t made_at = 0;                          // by the clock that measures waits
 };
 
 }  // namespace bellwether

@@ -5,6 +5,8 @@
 namespace bellwether {
 namespace {
 
+constexpr uint8_t kUsesMax = 3;
+
 // Facts that are alike to the operators' order, told apart by nothing but their own log: the same id and time twice in
 // a tick.
 bool record_before(const Record& a, const Record& b, const std::vector<PartitionId>& partitions) {
@@ -91,7 +93,9 @@ void Shard::fold_round() {
 void Shard::fold(const Group& group) {
   const Operator& op = env_.operators->get(group.key.op);
   slot_ = group.slot;
-  slot_->used = true;
+  // Most posts are folded once; a user who comes back stays longer.
+  if (!slot_->fresh && slot_->uses < kUsesMax) ++slot_->uses;
+  slot_->fresh = false;
   folding_ = std::span<const Item>(items_).subspan(group.begin, group.end - group.begin);
   answered_ = sends_ = 0;
   if (folding_[0].kind == Item::Kind::kTimer && slot_->timer <= env_.tick.slot) slot_->timer = kNoTimer;

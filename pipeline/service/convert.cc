@@ -58,12 +58,6 @@ void set_tick(const TickId& tick, pb::Tick* out, google::protobuf::Timestamp* ti
   if (time != nullptr) set_time(tick.slot * kSlotUs, time);
 }
 
-std::string hex16(uint64_t value) {
-  std::string out;
-  append_hex(out, value, 16);
-  return out;
-}
-
 std::string date_text(int64_t day) {
   google::protobuf::Timestamp time;
   set_time(day * kDayUs, &time);
@@ -184,7 +178,7 @@ bool tier_record(const ChangeId& id, std::string_view payload, const CommunityCo
   return true;
 }
 
-bool flag_record(const ChangeId& id, std::string_view payload, const UserName& name, pb::FlagRecord& out) {
+bool flag_record(const ChangeId& id, std::string_view payload, pb::FlagRecord& out) {
   FlagChange change;
   if (!decode(payload, change)) return false;
   out.set_id(text_of(id));
@@ -197,13 +191,13 @@ bool flag_record(const ChangeId& id, std::string_view payload, const UserName& n
   set_tick(change.tick, flag.mutable_updated_tick(), flag.mutable_updated_time());
   flag.set_confidence_permille(change.confidence_permille);
   flag.set_more_evidence_count(change.evidence);
-  for (const uint64_t user : change.subject_users) flag.add_subjects(name ? name(user) : hex16(user));
+  for (const FlagChange::User& user : change.subject_users) flag.add_subjects(user.text());
   std::sort(flag.mutable_subjects()->begin(), flag.mutable_subjects()->end());
-  for (const uint64_t user : change.beneficiary_users) {
+  for (const FlagChange::User& user : change.beneficiary_users) {
     pb::FlagBeneficiary* gained = flag.add_beneficiaries();
-    gained->set_user(name ? name(user) : hex16(user));
-    gained->set_subject(std::find(change.subject_users.begin(), change.subject_users.end(), user) !=
-                        change.subject_users.end());
+    gained->set_user(user.text());
+    gained->set_subject(std::any_of(change.subject_users.begin(), change.subject_users.end(),
+                                    [&](const FlagChange::User& subject) { return subject.hash == user.hash; }));
   }
   std::sort(flag.mutable_beneficiaries()->begin(), flag.mutable_beneficiaries()->end(),
             [](const pb::FlagBeneficiary& a, const pb::FlagBeneficiary& b) { return a.user() < b.user(); });

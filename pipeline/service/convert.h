@@ -21,7 +21,6 @@ namespace pb = bellwether::v1;
 
 void set_time(int64_t time_us, google::protobuf::Timestamp* out);
 void set_tick(const TickId& tick, pb::Tick* out, google::protobuf::Timestamp* time);
-std::string hex16(uint64_t value);
 std::string date_text(int64_t day);  // YYYY-MM-DD
 
 inline pb::Tier to_pb(Tier tier) { return static_cast<pb::Tier>(tier); }
@@ -48,9 +47,7 @@ pb::TierReason reason_of(const std::string& text);
 // Out records as they go to topics and watchers: a function of the row alone, so that a repeat has the same bytes.
 // False where the payload cannot be read.
 bool tier_record(const ChangeId& id, std::string_view payload, const CommunityConfig& community, pb::TierRecord& out);
-// Names as they stand in the store, where the record keeps hashes; without `name` the hashes themselves.
-using UserName = std::function<std::string(uint64_t user)>;
-bool flag_record(const ChangeId& id, std::string_view payload, const UserName& name, pb::FlagRecord& out);
+bool flag_record(const ChangeId& id, std::string_view payload, pb::FlagRecord& out);
 bool score_record(const ChangeId& id, std::string_view payload, const CommunityConfig& community, pb::ScoreRecord& out);
 bool alert_record(const ChangeId& id, std::string_view payload, pb::AlertRecord& out);
 void dead_letter(const DeadLetterRow& row, pb::DeadLetter& out);

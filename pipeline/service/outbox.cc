@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 }  // namespace
 
 bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community,
-                 OutMessage& out, const std::function<std::string(uint64_t user)>& name) {
+                 OutMessage& out) {
   switch (kind) {
     case static_cast<uint8_t>(OutKind::kScore): {
       pb::ScoreRecord record;
@@ -32,7 +32,7 @@ bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, con
     }
     case static_cast<uint8_t>(OutKind::kFlag): {
       pb::FlagRecord record;
-      if (!flag_record(id, payload, name, record)) return false;
+      if (!flag_record(id, payload, record)) return false;
       out = {".flags", record.flag().id(), record.id(), record.SerializeAsString()};
       return true;
     }
@@ -82,14 +82,11 @@ bool Outbox::send(const Published& at) {
   uint64_t last = 0;
   size_t sent = 0;
   std::string broken;
-  PublishedReader reader(at);
   const Status status =
       at.scan_outbox(next_, [&](uint64_t number, uint8_t kind, const ChangeId& id, std::string_view payload) {
         if (sent == kBatchMax) return false;
         OutMessage message;
-        reader.clear();
-        if (!out_message(kind, id, payload, rules_at(at, id.tick.slot), message,
-                         [&](uint64_t user) { return user_text(user, reader); })) {
+        if (!out_message(kind, id, payload, rules_at(at, id.tick.slot), message)) {
           broken = "outbox row " + std::to_string(number) + " cannot be read: the store is damaged";
           return false;
         }
@@ -102,7 +99,6 @@ bool Outbox::send(const Published& at) {
         return true;
       });
   if (last != 0) next_ = last + 1;
-  if (broken.empty() && !reader.status().ok()) broken = reader.status().message;
   // A row that is gone wrong must stop the line: skipping it would lose it silently.
   if (!status.ok()) broken = status.message;
   if (!broken.empty()) {

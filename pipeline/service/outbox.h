@@ -20,10 +20,10 @@ struct OutMessage {
   std::string topic, key, id, value;
   bool tombstone = false;  // there is no value, not even an empty one
 };
-// `name` gives the names of the users that a flag's row names by their hashes; without it the hashes stand for them.
-// False where the row cannot be read.
+// A function of the row and the rules in force at its tick: a repeat has the same bytes. False where the row cannot be
+// read.
 bool out_message(uint8_t kind, const ChangeId& id, std::string_view payload, const CommunityConfig& community,
-                 OutMessage& out, const std::function<std::string(uint64_t user)>& name = {});
+                 OutMessage& out);
 
 // The topics that an outbox writes, for making them.
 std::vector<std::string> out_topics(const std::string& prefix);

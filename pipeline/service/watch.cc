@@ -296,15 +296,12 @@ grpc::ServerWriteReactor<pb::WatchFlagsResponse>* watch_flags(ServiceCore& core,
   return open<pb::WatchFlagsResponse>(
       core, context, *request, "Flags.WatchFlags", kStaff, OutKind::kFlag, check,
       [kinds = std::set<int>(request->kinds().begin(), request->kinds().end())](
-          const Published& at, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& out,
+          const Published& /*at*/, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& out,
           Status& status) {
-        PublishedReader reader(at);
-        if (!flag_record(
-                id, payload, [&](uint64_t user) { return user_text(user, reader); }, *out.mutable_change())) {
+        if (!flag_record(id, payload, *out.mutable_change())) {
           status = Status::error("a flag change cannot be read: the store is damaged");
           return false;
         }
-        if (status = reader.status(); !status.ok()) return false;
         return kinds.empty() || kinds.contains(out.change().flag().kind());
       });
 }
