@@ -105,6 +105,11 @@ class Reader {
     at_ += n;
     return v;
   }
+  std::string_view rest() {
+    const std::string_view v(at_, left());
+    at_ = end_;
+    return v;
+  }
 
  private:
   int64_t distant(int64_t base, int64_t distance, bool down) {

@@ -135,13 +135,14 @@ class Scores final : public OperatorOf<ScoresState> {
     const bool left = c.day <= newest_left_day(context.now_us(), key, context.community().window_days);
     if (c.rule != RuleId::kNone && !left) {
       s.book.add(c.day, c.rule, c.rules, c.count, c.raw_micros, c.authentic_micros);
-      s.rows.push_back(
+      s.rows.add(
           {c.rule, c.day, c.cause, c.flag, c.event, context.tick().slot, c.count, c.raw_micros, c.authentic_micros});
       if (c.reached_count != 0 || c.reached_raw_micros != 0 || c.reached_authentic_micros != 0) {
         s.book.add(c.day, RuleId::kPersonReached, c.rules, c.reached_count, c.reached_raw_micros,
                    c.reached_authentic_micros);
-        s.rows.push_back({RuleId::kPersonReached, c.day, c.cause, c.flag, c.event, context.tick().slot, c.reached_count,
-                          c.reached_raw_micros, c.reached_authentic_micros});
+        s.rows.add({RuleId::kPersonReached, c.day, c.cause, c.flag, c.event, context.tick().slot, c.reached_count,
+                    c.reached_raw_micros, c.reached_authentic_micros},
+                   true);
       }
     }
     for (WithoutFlag& w : s.without) {
@@ -323,7 +324,7 @@ class Scores final : public OperatorOf<ScoresState> {
       std::vector<CreditRow> rows;
       if (reader.u8() == 1 && read_rows(reader, rows)) collect(rows);
     }
-    collect(s.rows);
+    collect(s.rows.rows());
     context.send(OperatorId::kFlags, {KeyKind::kFlag, context.hasher()(KeyKind::kFlag, r.id)}, context.now_us(), w.flag,
                  encode(r));
   }
@@ -396,7 +397,7 @@ class Scores final : public OperatorOf<ScoresState> {
     std::string bytes;
     Writer w(bytes);
     w.u8(1);
-    write_rows(w, s.rows);
+    s.rows.write(w);
     const int64_t day = day_of(context.now_us());
     context.write_block(day, s.next_number, bytes);
     s.blocks.push_back({day, s.next_number++, static_cast<uint32_t>(s.rows.size())});

@@ -29,6 +29,26 @@ struct CreditRow {
 void write_rows(Writer& w, const std::vector<CreditRow>& rows);
 bool read_rows(Reader& r, std::vector<CreditRow>& rows);
 
+// The newest rows of a ledger as the bytes they are stored as: they are added to, written, and seldom looked at. A
+// quarter of the memory of CreditRows, and nothing to encode at a commit.
+class OpenRows {
+ public:
+  size_t size() const { return count_; }
+  bool empty() const { return count_ == 0; }
+  // `same_event`: the event is that of the row added before it, by the same fold: the bytes depend on folds alone.
+  void add(const CreditRow& row, bool same_event = false);
+  std::vector<CreditRow> rows() const;
+  void set(const std::vector<CreditRow>& rows);
+  void clear() { bytes_.clear(), count_ = 0; }
+  void write(Writer& w) const { w.varint(count_), w.append(bytes_.data(), bytes_.size()); }
+  bool read(Reader& r);  // takes all that is left
+  size_t memory() const { return bytes_.capacity(); }
+
+ private:
+  std::string bytes_;
+  uint32_t count_ = 0;
+};
+
 // A certificate, exam or role.
 struct Grant {
   AccountAction action = AccountAction::kUnspecified;
@@ -69,7 +89,7 @@ struct ScoresState final : State {
   std::vector<uint32_t> cells;          // as last put into the boards: capabilities, then profiles; 0 = in none
   int64_t reported_minute = INT64_MIN;  // event minute of the last score record
   bool report_due = false;
-  std::vector<CreditRow> rows;  // newest, in fold order
+  OpenRows rows;  // newest, in fold order
   std::vector<Block> blocks;
   uint32_t next_number = 0;
 

@@ -7,27 +7,25 @@
 #include "operators/scores.h"
 
 namespace bellwether {
+namespace {
 
-void write_rows(Writer& w, const std::vector<CreditRow>& rows) {
-  w.varint(rows.size());
-  const CreditRow* before = nullptr;
-  for (const CreditRow& row : rows) {
-    const bool same = before != nullptr && before->event == row.event, whole = row.authentic_micros == row.raw_micros;
-    EntryWriter c(w);
-    c.u8(static_cast<uint8_t>(row.rule));
-    c.u8(static_cast<uint8_t>(static_cast<unsigned>(row.cause) | (same ? 16U : 0U) | (whole ? 32U : 0U)));
-    if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving) c.fixed64(row.flag);
-    if (!same) row.event.write(c);
-    c.zigzag(row.day - day_of(row.event.time_us)), c.zigzag(row.slot - slot_of(row.event.time_us));
-    c.zigzag(row.count), c.zigzag(row.raw_micros);
-    if (!whole) c.zigzag(row.authentic_micros);
-    before = &row;
-  }
+void write_row(Writer& w, const CreditRow& row, bool same_event) {
+  const bool whole = row.authentic_micros == row.raw_micros;
+  EntryWriter c(w);
+  c.u8(static_cast<uint8_t>(row.rule));
+  c.u8(static_cast<uint8_t>(static_cast<unsigned>(row.cause) | (same_event ? 16U : 0U) | (whole ? 32U : 0U)));
+  if (row.cause == Cause::kFlag || row.cause == Cause::kFlagEnd || row.cause == Cause::kHalving) c.fixed64(row.flag);
+  if (!same_event) row.event.write(c);
+  c.zigzag(row.day - day_of(row.event.time_us)), c.zigzag(row.slot - slot_of(row.event.time_us));
+  c.zigzag(row.count), c.zigzag(row.raw_micros);
+  if (!whole) c.zigzag(row.authentic_micros);
 }
 
-bool read_rows(Reader& r, std::vector<CreditRow>& rows) {
+// Calls each(row) for the next `n`.
+template <class Each>
+bool read_rows(Reader& r, uint64_t n, Each&& each) {
   EventRef last;
-  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+  for (; n > 0 && r.ok(); --n) {
     CreditRow row;
     row.rule = static_cast<RuleId>(r.u8());
     const uint8_t b = r.u8();
@@ -40,9 +38,53 @@ bool read_rows(Reader& r, std::vector<CreditRow>& rows) {
     row.count = static_cast<int32_t>(r.zigzag()), row.raw_micros = r.zigzag();
     row.authentic_micros = (b & 32) != 0 ? row.raw_micros : r.zigzag();
     if (static_cast<size_t>(row.rule) >= kRuleIds) return false;
-    rows.push_back(row);
+    each(row);
   }
   return r.ok();
+}
+
+}  // namespace
+
+void write_rows(Writer& w, const std::vector<CreditRow>& rows) {
+  w.varint(rows.size());
+  const CreditRow* before = nullptr;
+  for (const CreditRow& row : rows) {
+    write_row(w, row, before != nullptr && before->event == row.event);
+    before = &row;
+  }
+}
+
+bool read_rows(Reader& r, std::vector<CreditRow>& rows) {
+  const uint64_t n = r.varint();
+  return read_rows(r, n, [&](const CreditRow& row) { rows.push_back(row); });
+}
+
+void OpenRows::add(const CreditRow& row, bool same_event) {
+  Writer w(bytes_);
+  write_row(w, row, same_event && count_ > 0);
+  ++count_;
+}
+
+std::vector<CreditRow> OpenRows::rows() const {
+  std::vector<CreditRow> rows;
+  rows.reserve(count_);
+  Reader r(bytes_);
+  read_rows(r, count_, [&](const CreditRow& row) { rows.push_back(row); });  // good: read() looked
+  return rows;
+}
+
+void OpenRows::set(const std::vector<CreditRow>& rows) {
+  clear();
+  for (const CreditRow& row : rows) add(row);
+}
+
+bool OpenRows::read(Reader& r) {
+  const uint64_t n = r.varint();
+  if (!r.ok() || n > r.left()) return false;
+  count_ = static_cast<uint32_t>(n);
+  bytes_ = r.rest();
+  Reader rows(bytes_);
+  return read_rows(rows, n, [](const CreditRow&) {}) && rows.done();
 }
 
 bool ScoresState::decode(std::string_view bytes) {
@@ -83,7 +125,7 @@ bool ScoresState::decode(std::string_view bytes) {
     blocks.push_back(b);
   }
   next_number = static_cast<uint32_t>(r.varint());
-  return read_rows(r, rows) && r.done();
+  return rows.read(r);
 }
 
 void ScoresState::encode(std::string& out) const {
@@ -112,7 +154,7 @@ void ScoresState::encode(std::string& out) const {
   int64_t last = 0;
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);
   w.varint(next_number);
-  write_rows(w, rows);
+  rows.write(w);
 }
 
 bool ScoresState::forget(Key key, const Erased& erased) {
@@ -124,7 +166,7 @@ bool ScoresState::forget(Key key, const Erased& erased) {
 }
 
 size_t ScoresState::memory() const {
-  size_t bytes = id.capacity() + book.memory() + portrait.memory() + rows.capacity() * sizeof(CreditRow) +
+  size_t bytes = id.capacity() + book.memory() + portrait.memory() + rows.memory() +
                  blocks.capacity() * sizeof(Block) + cells.capacity() * 4;
   for (const WithoutFlag& w : without)
     bytes += sizeof w + w.taken.capacity() * sizeof(Taken) + w.machine.reason.capacity();

@@ -8,6 +8,7 @@ namespace bellwether {
 namespace {
 
 // What a state costs beside its object and what that holds: slot, map entry, what allocations round up.
+constexpr size_t kRowGrows = 128;  // from one commit to the next, with its key
 constexpr size_t kSlotBytes = sizeof(CacheSlot) + 32 + 64;
 
 }  // namespace
@@ -22,6 +23,7 @@ bool encode_state_row(CacheSlot& slot, std::string& out) {
   const size_t before = out.size();
   slot.state->encode(out);
   slot.blank = out.size() == before;
+  slot.row_bytes = static_cast<uint32_t>(out.size() - before);
   return slot.timer != kNoTimer || !slot.blank;
 }
 
@@ -58,6 +60,7 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
   slot->tick = slot->flight = 0;
   slot->dirty = false;
   slot->blank = !found;
+  slot->row_bytes = static_cast<uint32_t>(found ? row.size() : 0);
   slot->fresh = true;
   slot->uses = 1;
   const bool good = found ? decode_state_row(op, row, slot->timer, &slot->state, &slot->blank)
@@ -134,6 +137,7 @@ void StateCache::folded(CacheSlot& slot) {
   } else {
     slot.dirty = true;
     dirty_.push_back(&slot);
+    dirty_row_bytes_ += slot.row_bytes + kRowGrows;
   }
   dirty_bytes_ += bytes;
   slot.bytes = bytes;
@@ -142,7 +146,7 @@ void StateCache::folded(CacheSlot& slot) {
 void StateCache::carried(uint64_t flight) {
   for (CacheSlot* slot : dirty_) slot->dirty = false, slot->flight = flight;
   dirty_.clear();
-  dirty_bytes_ = 0;
+  dirty_bytes_ = dirty_row_bytes_ = 0;
 }
 
 void StateCache::evict(uint64_t committed) {

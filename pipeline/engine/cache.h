@@ -29,6 +29,7 @@ struct CacheSlot {
   uint32_t bytes = 0;        // of memory it takes in all
   uint32_t fixed_bytes = 0;  // of these, whatever the state holds
   uint32_t sequence = 0;
+  uint32_t row_bytes = 0;  // of its row as last read or written
   bool dirty = false;
   bool blank = true;  // its state encodes to nothing; of dirty ones not known
   bool fresh = true;  // read, and not folded since
@@ -82,7 +83,9 @@ class StateCache {
   // Says that the state was folded.
   void folded(CacheSlot& slot);
   const std::vector<CacheSlot*>& dirty() const { return dirty_; }
+  // What the dirty states take in memory, and about what their rows will.
   size_t dirty_bytes() const { return dirty_bytes_; }
+  size_t dirty_row_bytes() const { return dirty_row_bytes_; }
   // The dirty states are now carried by commit `flight` (rising).
   void carried(uint64_t flight);
   // Evicts down to the limit what commits up to `committed` carry, if anything.
@@ -109,7 +112,7 @@ class StateCache {
   absl::flat_hash_map<StateKey, CacheSlot*, StateKey::Hash> slots_;
   std::vector<std::unique_ptr<CacheSlot[]>> slabs_;
   std::vector<CacheSlot*> free_, dirty_;
-  size_t bytes_ = 0, dirty_bytes_ = 0, hand_ = 0;
+  size_t bytes_ = 0, dirty_bytes_ = 0, dirty_row_bytes_ = 0, hand_ = 0;
   uint64_t hits_ = 0, misses_ = 0;
   std::vector<std::string> rows_, row_keys_;
   std::vector<std::string_view> views_;

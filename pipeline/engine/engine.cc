@@ -72,9 +72,10 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
   options_.fold.threads = std::max<uint32_t>(1, config_.engine.threads);
   options_.fold.cache_bytes = size_t{config_.engine.cache_mb} << 20;
   options_.fold.outbox = options_.outbox;
-  // A quarter of the cache at most: dirty states are not evicted, and as many again may be in flight.
   held_max_ = options_.held_bytes > 0 ? options_.held_bytes : size_t{config_.engine.pending_mb} << 20;
   commit_bytes_ = std::min(size_t{config_.engine.commit_mb} << 20, options_.fold.cache_bytes / 4);
+  // Dirty states are not evicted, and as many again may be in flight.
+  dirty_max_ = options_.fold.cache_bytes / 4;
 }
 
 Engine::~Engine() {
@@ -446,7 +447,8 @@ Status Engine::after_tick(bool idle) {
   const bool asked = options_.commit_now && options_.commit_now();
   if (!asked && !idle && ++ticks_since_look_ < kLookTicks) return {};
   ticks_since_look_ = 0;
-  const size_t dirty = runner_->dirty_bytes();
+  const size_t dirty = runner_->dirty_bytes(), memory = runner_->dirty_memory();
+  const auto full = [&](size_t times) { return dirty >= times * commit_bytes_ || memory >= times * dirty_max_; };
   const int64_t now = now_us();
   const int64_t due_ms = behind_ ? config_.engine.commit_behind_ms : config_.engine.commit_ms;
   Status status;
@@ -463,9 +465,9 @@ Status Engine::after_tick(bool idle) {
     figures_.outbox_pending = progress_.outbox_next - 1 - std::max(outbox_erased_, outbox_delivered_.load());
   }
   if (!anything_) return {};
-  if (!asked && dirty < commit_bytes_ && now - committed_at_ < due_ms * 1000) return {};
+  if (!asked && !full(1) && now - committed_at_ < due_ms * 1000) return {};
   if (busy) {
-    if (!asked && dirty < 2 * commit_bytes_) return {};  // the fold goes on, up to as much again
+    if (!asked && !full(2)) return {};  // the fold goes on, up to as much again
     if (status = settle(); !status.ok()) return status;
   }
   return commit();

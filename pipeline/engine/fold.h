@@ -56,7 +56,9 @@ class TickRunner final : public StateReader {
   std::function<void(WriteSet&)> write(WriteSet& set, uint64_t flight);
   void committed(uint64_t flight);  // that commit is in the store
   void evict();                     // between ticks
+  // What a commit would write, and what the states that it waits for take in memory.
   size_t dirty_bytes() const;
+  size_t dirty_memory() const;
   void collect_accounts();  // into progress; aborts where law 5 does not hold
 
   FoldFigures figures() const;

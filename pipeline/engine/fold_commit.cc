@@ -97,7 +97,13 @@ void TickRunner::dead(TickId tick, const Record& record) {
 
 size_t TickRunner::dirty_bytes() const {
   size_t bytes = set_->bytes() + (index_.changes() + timers_.changes()) * 64;
-  for (const auto& shard : shards_) bytes += shard->cache().dirty_bytes() + shard->block_bytes();
+  for (const auto& shard : shards_) bytes += shard->cache().dirty_row_bytes() + shard->block_bytes();
+  return bytes;
+}
+
+size_t TickRunner::dirty_memory() const {
+  size_t bytes = 0;
+  for (const auto& shard : shards_) bytes += shard->cache().dirty_bytes();
   return bytes;
 }
 

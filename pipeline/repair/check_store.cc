@@ -248,7 +248,8 @@ void StoreCheck::blocks(const StateKey& key, const State& state, const std::stri
     }
   }
   if (scores == nullptr || !whole || versions_.empty()) return;
-  rows.insert(rows.end(), scores->rows.begin(), scores->rows.end());
+  const std::vector<CreditRow> open = scores->rows.rows();
+  rows.insert(rows.end(), open.begin(), open.end());
   for (std::string& fault :
        score_faults(key.key, *scores, rows, versions_, version_, progress_.folded * kSlotUs, figures_.contributions))
     faults_.add(FaultKind::kScore, who, std::move(fault));

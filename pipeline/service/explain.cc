@@ -83,7 +83,7 @@ EventsOf events_of(Lookup& lookup, const ScoresState& scores, uint64_t user) {
     std::vector<CreditRow> rows;
     if (r.u8() == 1 && read_rows(r, rows)) add(rows);
   }
-  add(scores.rows);
+  add(scores.rows.rows());
   EventsOf out;
   for (auto& [key, events] : found) {
     std::vector<Event>& list = out[key];

@@ -181,7 +181,9 @@ TEST_F(Check, FlagOutOfItsList) {
 
 TEST_F(Check, ContributionAltered) {
   auto [key, s] = state<ScoresState>(OperatorId::kScores, is_user_with_points);
-  s.rows[0].raw_micros += 1, s.rows[0].authentic_micros += 1;
+  std::vector<CreditRow> rows = s.rows.rows();
+  rows[0].raw_micros += 1, rows[0].authentic_micros += 1;
+  s.rows.set(rows);
   put_state(key, s);
   EXPECT_TRUE(names(check(*store_), FaultKind::kScore, {"\"" + s.id + "\"", "contributions sum to"}));
 }
@@ -203,9 +205,9 @@ TEST_F(Check, ContributionAlteredInABlock) {
 
 TEST_F(Check, ContributionTooMany) {
   auto [key, s] = state<ScoresState>(OperatorId::kScores, is_user_with_points);
-  CreditRow row = s.rows.back();
+  CreditRow row = s.rows.rows().back();
   row.rule = RuleId::kExam;
-  s.rows.push_back(row);
+  s.rows.add(row);
   put_state(key, s);
   EXPECT_TRUE(names(check(*store_), FaultKind::kScore, {"\"" + s.id + "\"", "counts nothing"}));
 }
