@@ -58,11 +58,21 @@ class StateCache {
     const auto it = slots_.find(key);
     return it == slots_.end() ? nullptr : it->second;
   }
+  // The same for a fold: of what was asked to be fetched a moment ago without going through the map, which is too large
+  // for the processor's caches.
+  CacheSlot* near(const StateKey& key) const {
+    CacheSlot* const hint = hints_[place(key)];
+    return hint != nullptr && hint->key == key && hint->state != nullptr ? hint : look(key);
+  }
   // Has the processor fetch what a fold of that key will read first: the map's place, which names the slot, which names
   // the state, which names what hangs on it. To be called in this order, some work apart.
   void fetch_place(const StateKey& key) const { slots_.prefetch(key); }
   static void fetch_slot(const CacheSlot* slot) {
     if (slot != nullptr) fetch_lines(slot, 2);
+  }
+  void fetch_slot(const StateKey& key, CacheSlot* slot) {
+    fetch_slot(slot);
+    hints_[place(key)] = slot;
   }
   static void fetch_state(const CacheSlot* slot) {
     if (slot != nullptr) fetch_lines(slot->state.get(), 8);
@@ -101,7 +111,10 @@ class StateCache {
   static void fetch_lines(const void* at, size_t n) {
     for (size_t i = 0; i < n; ++i) __builtin_prefetch(static_cast<const char*>(at) + 64 * i);
   }
-  static constexpr size_t kSlab = 256;
+  static constexpr size_t kSlab = 256, kHints = 4096;
+  static size_t place(const StateKey& key) {
+    return (key.key.hash ^ key.key.hash >> 32 ^ static_cast<size_t>(key.op) * 0x9e37) % kHints;
+  }
   CacheSlot* take();
   CacheSlot* insert(const StateKey& key, bool found, std::string_view row, Status& status);
 
@@ -110,6 +123,7 @@ class StateCache {
   size_t limit_bytes_;
   const Erased* erased_ = nullptr;
   absl::flat_hash_map<StateKey, CacheSlot*, StateKey::Hash> slots_;
+  std::vector<CacheSlot*> hints_ = std::vector<CacheSlot*>(kHints);  // slots stay where they are
   std::vector<std::unique_ptr<CacheSlot[]>> slabs_;
   std::vector<CacheSlot*> free_, dirty_;
   size_t bytes_ = 0, dirty_bytes_ = 0, dirty_row_bytes_ = 0, hand_ = 0;

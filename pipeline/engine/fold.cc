@@ -118,18 +118,15 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   return {};
 }
 
-void TickRunner::fetch_ahead(size_t i) const {
+void TickRunner::fetch_ahead(size_t i) {
   // In steps, since each names the next.
   const auto each = [&](size_t n, auto&& fetch) {
     if (n + 1 >= likely_of_.size()) return;
     for (uint32_t k = likely_of_[n]; k < likely_of_[n + 1]; ++k) fetch(k);
   };
-  each(i + 7, [&](uint32_t k) { StateCache::fetch_slot(likely_slots_[k]); });
+  each(i + 7, [&](uint32_t k) { shard(likely_[k].key.hash).cache().fetch_slot(likely_[k], likely_slots_[k]); });
   each(i + 4, [&](uint32_t k) { StateCache::fetch_state(likely_slots_[k]); });
-  each(i + 2, [&](uint32_t k) {
-    StateCache::fetch_inside(likely_slots_[k]);
-    shard(likely_[k].key.hash).cache().fetch_place(likely_[k]);
-  });
+  each(i + 2, [&](uint32_t k) { StateCache::fetch_inside(likely_slots_[k]); });
 }
 
 int64_t TickRunner::next_due() const {

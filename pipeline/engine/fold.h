@@ -42,7 +42,7 @@ class TickRunner final : public StateReader {
   // Reads what the facts of these records will need, if it is not in memory.
   Status prefetch(std::span<Record* const> records);
   // The same for the processor's caches, record by record, some way ahead of its fold: `i` of those last prefetched.
-  void fetch_ahead(size_t i) const;
+  void fetch_ahead(size_t i);
   // Runs the ticks before `before` that have no records: timers, leftovers, jobs, new days. Gives true while there may
   // be more, so that the caller can commit between them.
   Status advance(TickId before, bool& more);

@@ -65,7 +65,7 @@ void Shard::find_states() {
   for (size_t i = 0; i < groups_.size(); ++i) {
     Group& group = groups_[i];
     if (i + kApart < groups_.size()) cache_.fetch_place(groups_[i + kApart].key);
-    group.slot = cache_.look(group.key);
+    group.slot = cache_.near(group.key);
     if (group.slot == nullptr) missing_.push_back(group.key);
     StateCache::fetch_slot(group.slot);  // read when it is folded
   }
