@@ -105,6 +105,7 @@ class Reader {
     at_ += n;
     return v;
   }
+  std::string_view peek() const { return {at_, left()}; }  // what is left, without taking it
   std::string_view rest() {
     const std::string_view v(at_, left());
     at_ = end_;

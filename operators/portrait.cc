@@ -4,6 +4,75 @@
 #include <bit>
 
 namespace bellwether {
+namespace {
+
+void add_one(uint32_t& n) {
+  if (n != UINT32_MAX) ++n;
+}
+
+void add_named(std::vector<Portrait::Named>& list, size_t most, std::string_view name) {
+  for (Portrait::Named& n : list)
+    if (n.name == name) return add_one(n.count);
+  if (list.size() < most) {
+    list.push_back({std::string(name), 1});
+    return;
+  }
+  const auto least = std::min_element(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.count < b.count; });
+  least->name = name;
+  add_one(least->count);
+}
+
+// Those that are not 0, after a mask of which they are. `more`: a bit behind the mask's.
+template <size_t N>
+void write_some(Writer& w, const std::array<uint32_t, N>& list, bool more) {
+  uint32_t mask = static_cast<uint32_t>(more) << N;
+  for (size_t i = 0; i < N; ++i) mask |= static_cast<uint32_t>(list[i] != 0) << i;
+  w.varint(mask);
+  for (const uint32_t n : list)
+    if (n != 0) w.varint(n);
+}
+template <size_t N>
+bool read_some(Reader& r, std::array<uint32_t, N>& list) {
+  const uint64_t mask = r.varint();
+  for (size_t i = 0; i < N; ++i)
+    if (mask >> i & 1) list[i] = static_cast<uint32_t>(r.varint());
+  return mask >> N & 1;
+}
+
+void write_counts(Writer& w, const Portrait::Counts& counts, bool erased) {
+  write_some(w, counts.hours, erased);
+  write_some(w, counts.acts, false);
+  for (const auto* list : {&counts.channels, &counts.topics}) {
+    w.varint(list->size());
+    for (const Portrait::Named& n : *list) w.bytes(n.name), w.varint(n.count);
+  }
+}
+// Gives whether the user is erased.
+bool read_counts(Reader& r, Portrait::Counts& counts) {
+  const bool erased = read_some(r, counts.hours);
+  read_some(r, counts.acts);
+  for (auto* list : {&counts.channels, &counts.topics})
+    for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+      const std::string_view name = r.bytes();
+      list->push_back({std::string(name), static_cast<uint32_t>(r.varint())});
+    }
+  return erased;
+}
+
+bool none(const Portrait::Counts& c) {
+  return c.channels.empty() && c.topics.empty() && std::count(c.hours.begin(), c.hours.end(), 0U) == 24 &&
+         std::count(c.acts.begin(), c.acts.end(), 0U) == static_cast<ptrdiff_t>(kActKinds);
+}
+
+// One a thread: its lists keep their memory.
+Portrait::Counts& scratch() {
+  static thread_local Portrait::Counts counts;
+  counts.hours = {}, counts.acts = {};
+  counts.channels.clear(), counts.topics.clear();
+  return counts;
+}
+
+}  // namespace
 
 void Portrait::mark_day(int64_t day) {
   if (days_ == std::array<uint64_t, 3>{}) first_day_ = day - kDays + 1;
@@ -43,78 +112,65 @@ uint32_t Portrait::days_active(int64_t today, uint32_t window_days) const {
 bool Portrait::act(int64_t time_us, ActKind kind, std::string_view channel) {
   const int64_t day = day_of(time_us);
   if (!erased_) {
-    const size_t hour = static_cast<size_t>(floor_div(time_us - day * kDayUs, kHourUs));
-    if (hours_[hour] != UINT32_MAX) ++hours_[hour];
-    if (uint32_t& n = acts_[static_cast<size_t>(kind)]; n != UINT32_MAX) ++n;
-    if (!channel.empty()) named(channels_, kChannels, channel);
+    Counts& counts = scratch();
+    Reader r(counts_);
+    if (!counts_.empty()) read_counts(r, counts);
+    add_one(counts.hours[static_cast<size_t>(floor_div(time_us - day * kDayUs, kHourUs))]);
+    add_one(counts.acts[static_cast<size_t>(kind)]);
+    if (!channel.empty()) add_named(counts.channels, kChannels, channel);
+    counts_.clear();
+    Writer w(counts_);
+    write_counts(w, counts, false);
   }
   if (active_on(day)) return false;
   mark_day(day);
   return true;
 }
 
+void Portrait::topic(std::string_view name) {
+  if (erased_) return;
+  Counts counts = this->counts();
+  add_named(counts.topics, kTopics, name);
+  counts_.clear();
+  Writer w(counts_);
+  write_counts(w, counts, false);
+}
+
 bool Portrait::forget() {
   if (erased_) return false;
   erased_ = true;
-  hours_ = {}, acts_ = {};
-  channels_.clear(), topics_.clear();
+  counts_ = {};
   return true;
 }
 
-void Portrait::named(std::vector<Named>& list, size_t most, std::string_view name) {
-  for (Named& n : list)
-    if (n.name == name) {
-      if (n.count != UINT32_MAX) ++n.count;
-      return;
-    }
-  if (list.size() < most) {
-    list.push_back({std::string(name), 1});
-    return;
-  }
-  const auto least =
-      std::min_element(list.begin(), list.end(), [](const Named& a, const Named& b) { return a.count < b.count; });
-  least->name = name;
-  if (least->count != UINT32_MAX) ++least->count;
+Portrait::Counts Portrait::counts() const {
+  Counts counts;
+  Reader r(counts_);
+  if (!counts_.empty()) read_counts(r, counts);
+  return counts;
 }
 
 void Portrait::write(Writer& w) const {
-  uint32_t hours = static_cast<uint32_t>(erased_) << 24;
-  for (size_t i = 0; i < 24; ++i) hours |= static_cast<uint32_t>(hours_[i] != 0) << i;
-  w.varint(hours);
-  for (uint32_t n : hours_)
-    if (n != 0) w.varint(n);
-  uint32_t acts = 0;
-  for (size_t i = 0; i < kActKinds; ++i) acts |= static_cast<uint32_t>(acts_[i] != 0) << i;
-  w.varint(acts);
-  for (uint32_t n : acts_)
-    if (n != 0) w.varint(n);
-  for (const auto* list : {&channels_, &topics_}) {
-    w.varint(list->size());
-    for (const Named& n : *list) w.bytes(n.name), w.varint(n.count);
-  }
+  if (counts_.empty())
+    write_counts(w, scratch(), erased_);
+  else
+    w.append(counts_.data(), counts_.size());
   // The newest days are the high bits; a user of few days is written in few bytes by starting at the newest.
   w.zigzag(first_day_);
   for (uint64_t d : days_) w.varint(std::rotl(d, 1));
 }
 
 bool Portrait::read(Reader& r) {
-  const uint64_t hours = r.varint();
-  for (size_t i = 0; i < 24; ++i)
-    if (hours >> i & 1) hours_[i] = static_cast<uint32_t>(r.varint());
-  erased_ = hours >> 24 & 1;
-  const uint64_t acts = r.varint();
-  for (size_t i = 0; i < kActKinds; ++i)
-    if (acts >> i & 1) acts_[i] = static_cast<uint32_t>(r.varint());
-  for (auto* list : {&channels_, &topics_})
-    for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
-      const std::string_view name = r.bytes();
-      list->push_back({std::string(name), static_cast<uint32_t>(r.varint())});
-    }
+  Counts& counts = scratch();
+  const size_t before = r.left();
+  const std::string_view all = r.peek();
+  erased_ = read_counts(r, counts);
+  if (!r.ok()) return false;
+  // As write_counts writes them, whatever stood there: no state of ours is written otherwise.
+  counts_ = erased_ || none(counts) ? std::string() : std::string(all.substr(0, before - r.left()));
   first_day_ = r.zigzag();
   for (uint64_t& d : days_) d = std::rotr(r.varint(), 1);
   return r.ok();
 }
-
-size_t Portrait::memory() const { return (channels_.capacity() + topics_.capacity()) * sizeof(Named); }
 
 }  // namespace bellwether

@@ -40,12 +40,16 @@ class Portrait {
     std::string name;
     uint32_t count = 0;
   };
+  struct Counts {
+    std::array<uint32_t, 24> hours{};  // UTC
+    std::array<uint32_t, kActKinds> acts{};
+    std::vector<Named> channels;  // past 8: the least used gives way and its count is taken over
+    std::vector<Named> topics;
+  };
 
   // Returns true where this is the first act of its day.
   bool act(int64_t time_us, ActKind kind, std::string_view channel);
-  void topic(std::string_view name) {
-    if (!erased_) named(topics_, kTopics, name);
-  }
+  void topic(std::string_view name);
   // Distinct days with an act among the window's days up to `today`.
   uint32_t days_active(int64_t today, uint32_t window_days) const;
   bool active_on(int64_t day) const;
@@ -53,21 +57,14 @@ class Portrait {
   // The user is erased: nothing but the days is kept, from here on too. False where it was known.
   bool forget();
 
-  const std::array<uint32_t, 24>& hours() const { return hours_; }  // UTC
-  const std::array<uint32_t, kActKinds>& acts() const { return acts_; }
-  const std::vector<Named>& channels() const {
-    return channels_;
-  }  // past 8: the least used gives way and its count is taken over
-  const std::vector<Named>& topics() const { return topics_; }
+  Counts counts() const;
   void write(Writer& w) const;
   bool read(Reader& r);
-  size_t memory() const;
+  size_t memory() const { return counts_.capacity(); }
 
  private:
-  static void named(std::vector<Named>& list, size_t most, std::string_view name);
-  std::array<uint32_t, 24> hours_{};
-  std::array<uint32_t, kActKinds> acts_{};
-  std::vector<Named> channels_, topics_;
+  // The counts as they are stored: 200 bytes less in memory than Counts, for each of millions. Empty: all are 0.
+  std::string counts_;
   int64_t first_day_ = 0;  // of bit 0; rises as days are marked
   std::array<uint64_t, 3> days_{};
   bool erased_ = false;

@@ -41,9 +41,10 @@ void fill_portrait(const Reading& reading, const ScoresState* scores, const Peop
   for (const Portrait* p :
        {scores != nullptr ? &scores->portrait : nullptr, people != nullptr ? &people->portrait : nullptr}) {
     if (p == nullptr) continue;
-    for (size_t h = 0; h < 24; ++h) hours[h] += p->hours()[h], acts += p->hours()[h];
-    for (const auto& named : p->channels()) channels[named.name] += named.count;
-    for (const auto& named : p->topics()) topics[named.name] += named.count;
+    const Portrait::Counts counts = p->counts();
+    for (size_t h = 0; h < 24; ++h) hours[h] += counts.hours[h], acts += counts.hours[h];
+    for (const auto& named : counts.channels) channels[named.name] += named.count;
+    for (const auto& named : counts.topics) topics[named.name] += named.count;
   }
   if (acts > 0)
     for (const uint64_t n : hours) out.add_active_hours(n);

@@ -261,7 +261,7 @@ TEST(Erasure, StatesForget) {
   survives(people, anna);
   EXPECT_TRUE(people.held_reason.empty());
   EXPECT_TRUE(people.portrait.active_on(20'000));
-  EXPECT_TRUE(people.portrait.channels().empty());
+  EXPECT_TRUE(people.portrait.counts().channels.empty());
   PeopleState by_text;
   by_text.id = "bert", by_text.held = Tier::kKey, by_text.held_reason = "like anna";
   survives(by_text, bert);
