@@ -40,12 +40,13 @@ const Operator* find_operator(OperatorId id) {
   return at == all.end() ? nullptr : *at;
 }
 
-void likely_states(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each) {
+void likely_states(const Fact& fact, const CommunityConfig& community,
+                   absl::FunctionRef<void(OperatorId op, Key key)> each) {
   each(home_operator(fact.home.kind), fact.home);
   if (const auto* like = std::get_if<LikeFact>(&fact.body)) {
     if (like->post.present()) each(OperatorId::kPosts, {KeyKind::kPost, like->post.hash});
     each(OperatorId::kScores, {KeyKind::kUser, like->author.hash});
-    each(OperatorId::kBursts, {KeyKind::kUser, like->author.hash});
+    if (community.bursts.enabled) each(OperatorId::kBursts, {KeyKind::kUser, like->author.hash});
     each(OperatorId::kScores, {KeyKind::kUser, fact.home.hash});  // the day's first act is told
   } else if (fact.home.kind != KeyKind::kUser && fact.user.present()) {
     each(OperatorId::kScores, {KeyKind::kUser, fact.user.hash});

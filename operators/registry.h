@@ -16,6 +16,7 @@ std::span<const Operator* const> all_operators();
 const Operator* find_operator(OperatorId id);
 // Calls each() for the states that folding the fact will most likely ask for, its home first: so that the engine can
 // fetch them in time. A hint; nothing depends on it.
-void likely_states(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each);
+void likely_states(const Fact& fact, const CommunityConfig& community,
+                   absl::FunctionRef<void(OperatorId op, Key key)> each);
 
 }  // namespace bellwether

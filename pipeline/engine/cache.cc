@@ -11,6 +11,16 @@ namespace {
 constexpr size_t kRowGrows = 128;  // from one commit to the next, with its key
 constexpr size_t kSlotBytes = sizeof(CacheSlot) + 32 + 64;
 
+// Packed where it pays: its bytes are written and read again at its next fold.
+constexpr size_t kPackedMax = 1024;
+constexpr uint32_t kAgain = 1 << 15;  // folds of the shard within which a state that comes again stays an object
+
+Status unreadable(const Operator& op) {
+  return Status::error("the state of operator " + std::string(op.name()) +
+                       " cannot be read: the store is damaged, or was written by a later version; restore a backup, or "
+                       "replay into a new folder");
+}
+
 }  // namespace
 
 bool encode_state_row(CacheSlot& slot, std::string& out) {
@@ -20,10 +30,14 @@ bool encode_state_row(CacheSlot& slot, std::string& out) {
   } else {
     w.varint(1 + (static_cast<uint64_t>(slot.timer) << 1 ^ static_cast<uint64_t>(slot.timer >> 63)));
   }
-  const size_t before = out.size();
-  slot.state->encode(out);
-  slot.blank = out.size() == before;
-  slot.row_bytes = static_cast<uint32_t>(out.size() - before);
+  if (slot.state == nullptr) {
+    out += slot.packed();
+  } else {
+    const size_t before = out.size();
+    slot.state->encode(out);
+    slot.row_bytes = static_cast<uint32_t>(out.size() - before);
+  }
+  slot.blank = slot.row_bytes == 0;
   return slot.timer != kNoTimer || !slot.blank;
 }
 
@@ -53,31 +67,59 @@ CacheSlot* StateCache::take() {
 }
 
 CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view row, Status& status) {
-  const Operator& op = operators_.get(key.op);
   CacheSlot* const slot = take();
   slot->key = key;
   slot->timer = kNoTimer;
   slot->tick = slot->flight = 0;
   slot->dirty = false;
   slot->blank = !found;
-  slot->row_bytes = static_cast<uint32_t>(found ? row.size() : 0);
   slot->fresh = true;
   slot->uses = 1;
-  const bool good = found ? decode_state_row(op, row, slot->timer, &slot->state, &slot->blank)
-                          : (slot->state = op.decode({})) != nullptr;
-  if (!good) {
-    status = Status::error("the state of operator " + std::string(op.name()) +
-                           " cannot be read: the store is damaged, or was written by " +
-                           "a later version; restore a backup, or replay into a new folder");
-    slot->state = op.decode({});
-    BELLWETHER_REQUIRE(slot->state != nullptr, "operator %s cannot make an empty state", op.name());
+  slot->folded_at = folds_ - kAgain;
+  slot->bytes = 0;
+  std::string_view bytes;
+  if (found) {
+    Reader r(row);
+    const uint64_t v = r.varint();
+    slot->timer = v == 0 ? kNoTimer : static_cast<int64_t>((v - 1) >> 1) ^ -static_cast<int64_t>((v - 1) & 1);
+    bytes = r.rest();
+    slot->blank = bytes.empty();
+    if (!r.ok()) status = unreadable(operators_.get(key.op));
   }
-  if (erased_ != nullptr && !erased_->empty()) slot->state->forget(key.key, *erased_);
-  slot->fixed_bytes = static_cast<uint32_t>(kSlotBytes + op.state_bytes());
-  slot->bytes = static_cast<uint32_t>(slot->fixed_bytes + slot->state->memory());
-  bytes_ += slot->bytes;
+  slot->row = std::make_unique_for_overwrite<char[]>(bytes.size() + 1);  // never null: nothing is a state too
+  std::copy(bytes.begin(), bytes.end(), slot->row.get());
+  slot->row_bytes = static_cast<uint32_t>(bytes.size());
+  account(*slot, kSlotBytes + bytes.size());
   slots_.emplace(key, slot);
   return slot;
+}
+
+Status StateCache::unpack(CacheSlot& slot) {
+  if (slot.state != nullptr) return {};
+  const Operator& op = operators_.get(slot.key.op);
+  slot.state = op.decode(slot.packed());
+  if (slot.state == nullptr) return unreadable(op);
+  slot.row.reset();
+  if (erased_ != nullptr && !erased_->empty()) slot.state->forget(slot.key.key, *erased_);
+  slot.fixed_bytes = static_cast<uint32_t>(kSlotBytes + op.state_bytes());
+  account(slot, slot.fixed_bytes + slot.state->memory());
+  return {};
+}
+
+void StateCache::pack(CacheSlot& slot, std::string_view row) {
+  slot.row = std::make_unique_for_overwrite<char[]>(row.size() + 1);
+  std::copy(row.begin(), row.end(), slot.row.get());
+  slot.row_bytes = static_cast<uint32_t>(row.size());
+  slot.blank = row.empty();
+  slot.state.reset();
+  account(slot, kSlotBytes + row.size());
+}
+
+void StateCache::account(CacheSlot& slot, size_t bytes) {
+  const auto now = static_cast<uint32_t>(std::min<size_t>(bytes, UINT32_MAX));
+  bytes_ += now, bytes_ -= slot.bytes;
+  if (slot.dirty) dirty_bytes_ += now, dirty_bytes_ -= slot.bytes;
+  slot.bytes = now;
 }
 
 Status StateCache::load(std::vector<StateKey>& keys) {
@@ -106,41 +148,60 @@ Status StateCache::load(std::vector<StateKey>& keys) {
 
 Status StateCache::peek(const StateKey& key, const State*& out) {
   out = nullptr;
-  if (const CacheSlot* slot = find(key)) {
-    bool blank = slot->blank;
-    if (slot->dirty) blank = slot->state->blank();
-    if (!blank) out = slot->state.get();
+  if (CacheSlot* slot = find(key)) {
+    if (!slot->dirty && slot->blank) return {};
+    if (Status status = unpack(*slot); !status.ok()) return status;
+    if (!slot->dirty || !slot->state->blank()) out = slot->state.get();
     return {};
   }
   Status status;
   std::string row;
   if (!store_.get(Family::kState, keys::state(key), row, status)) return status;
-  const CacheSlot* slot = insert(key, true, row, status);
-  if (!slot->blank) out = slot->state.get();
+  CacheSlot* const slot = insert(key, true, row, status);
+  if (!status.ok() || slot->blank) return status;
+  status = unpack(*slot);
+  out = slot->state.get();
   return status;
 }
 
 void StateCache::forget(const Erased* erased) {
   erased_ = erased;
+  if (erased == nullptr || erased->empty()) return;
   for (const auto& [key, slot] : slots_) {
     const bool has_row = slot->dirty || !slot->blank;
-    if (slot->state->forget(key.key, *erased) && has_row) folded(*slot);
+    if (slot->state != nullptr) {
+      if (slot->state->forget(key.key, *erased) && has_row) folded(*slot);
+      continue;
+    }
+    // Packed ones stay packed: as objects all of them would not fit.
+    const auto state = operators_.get(key.op).decode(slot->packed());
+    if (state == nullptr || !state->forget(key.key, *erased) || !has_row) continue;
+    packing_.clear();
+    state->encode(packing_);
+    soil(*slot);
+    pack(*slot, packing_);
   }
 }
 
+void StateCache::soil(CacheSlot& slot) {
+  if (slot.dirty) return;
+  slot.dirty = true;
+  dirty_.push_back(&slot);
+  dirty_bytes_ += slot.bytes;
+  dirty_row_bytes_ += slot.row_bytes + kRowGrows;
+}
+
 void StateCache::folded(CacheSlot& slot) {
-  const auto bytes = static_cast<uint32_t>(std::min<size_t>(slot.fixed_bytes + slot.state->memory(), UINT32_MAX));
-  bytes_ += bytes;
-  bytes_ -= slot.bytes;
-  if (slot.dirty) {
-    dirty_bytes_ -= slot.bytes;
-  } else {
-    slot.dirty = true;
-    dirty_.push_back(&slot);
-    dirty_row_bytes_ += slot.row_bytes + kRowGrows;
+  soil(slot);
+  const size_t heap = slot.state->memory();
+  const bool again = folds_ - slot.folded_at < kAgain;
+  slot.folded_at = folds_++;
+  if (bytes_ > limit_bytes_ / 2 && !again && heap < kPackedMax) {
+    packing_.clear();
+    slot.state->encode(packing_);
+    if (packing_.size() <= kPackedMax) return pack(slot, packing_);
   }
-  dirty_bytes_ += bytes;
-  slot.bytes = bytes;
+  account(slot, slot.fixed_bytes + heap);
 }
 
 void StateCache::carried(uint64_t flight) {
@@ -156,14 +217,20 @@ void StateCache::evict(uint64_t committed) {
   for (size_t steps = 0; bytes_ > target && steps < 2 * all; ++steps) {
     CacheSlot& slot = slabs_[hand_ / kSlab][hand_ % kSlab];
     hand_ = hand_ + 1 == all ? 0 : hand_ + 1;
-    if (slot.state == nullptr || slot.dirty || slot.flight > committed) continue;
+    if (!slot.here() || slot.dirty || slot.flight > committed) continue;
     if (slot.uses > 0) {
       --slot.uses;
       continue;
     }
+    if (slot.state != nullptr && slot.row_bytes <= kPackedMax) {
+      packing_.clear();
+      slot.state->encode(packing_);
+      pack(slot, packing_);
+      continue;
+    }
     bytes_ -= slot.bytes;
     slots_.erase(slot.key);
-    slot.state.reset();
+    slot.state.reset(), slot.row.reset();
     free_.push_back(&slot);
   }
 }

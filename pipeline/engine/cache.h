@@ -20,20 +20,25 @@ namespace bellwether {
 
 constexpr int64_t kNoTimer = INT64_MAX;
 
+// A state in memory: as an object, or packed as the bytes it is stored as, which take a seventh.
 struct CacheSlot {
   StateKey key;
-  std::unique_ptr<State> state;
+  std::unique_ptr<State> state;  // null where it is packed
+  std::unique_ptr<char[]> row;   // of a packed one: row_bytes
   int64_t timer = kNoTimer;  // slot in which it is woken
   uint64_t tick = 0;         // number of the tick that `sequence` counts in
   uint64_t flight = 0;       // the newest commit that carries it
   uint32_t bytes = 0;        // of memory it takes in all
   uint32_t fixed_bytes = 0;  // of these, whatever the state holds
   uint32_t sequence = 0;
-  uint32_t row_bytes = 0;  // of its row as last read or written
+  uint32_t row_bytes = 0;  // as last read or written, without the timer
+  uint32_t folded_at = 0;  // StateCache::folds() of the last fold
   bool dirty = false;
   bool blank = true;  // its state encodes to nothing; of dirty ones not known
   bool fresh = true;  // read, and not folded since
   uint8_t uses = 0;   // sweeps that it outlives: more where it is folded again and again
+  bool here() const { return state != nullptr || row != nullptr; }
+  std::string_view packed() const { return {row.get(), row_bytes}; }
 };
 
 // A row of Family::kState: varint(0 without a timer, else 1 + zigzag of its slot), then the state's own bytes. Notes in
@@ -62,7 +67,7 @@ class StateCache {
   // for the processor's caches.
   CacheSlot* near(const StateKey& key) const {
     CacheSlot* const hint = hints_[place(key)];
-    return hint != nullptr && hint->key == key && hint->state != nullptr ? hint : look(key);
+    return hint != nullptr && hint->key == key && hint->here() ? hint : look(key);
   }
   // Has the processor fetch what a fold of that key will read first: the map's place, which names the slot, which names
   // the state, which names what hangs on it. To be called in this order, some work apart.
@@ -75,7 +80,11 @@ class StateCache {
     hints_[place(key)] = slot;
   }
   static void fetch_state(const CacheSlot* slot) {
-    if (slot != nullptr) fetch_lines(slot->state.get(), 8);
+    if (slot == nullptr) return;
+    if (slot->state != nullptr)
+      fetch_lines(slot->state.get(), 8);
+    else
+      fetch_lines(slot->row.get(), std::min<size_t>(slot->row_bytes / 64 + 1, 8));
   }
   static void fetch_inside(const CacheSlot* slot) {
     if (slot != nullptr && slot->state != nullptr) slot->state->fetch_ahead();
@@ -90,7 +99,11 @@ class StateCache {
   // Whose names no state may hold from here on; those that are here forget them, and are dirty where they did.
   void forget(const Erased* erased);
 
-  // Says that the state was folded.
+  // Makes the slot hold an object, to be folded.
+  Status unpack(CacheSlot& slot);
+  // Says that the next commit has to write it.
+  void soil(CacheSlot& slot);
+  // Says that the state was folded. Where memory is short, a small state that is not folded again and again is packed.
   void folded(CacheSlot& slot);
   const std::vector<CacheSlot*>& dirty() const { return dirty_; }
   // What the dirty states take in memory, and about what their rows will.
@@ -116,6 +129,9 @@ class StateCache {
     return (key.key.hash ^ key.key.hash >> 32 ^ static_cast<size_t>(key.op) * 0x9e37) % kHints;
   }
   CacheSlot* take();
+  // Exchanges the object for `row`, its bytes.
+  void pack(CacheSlot& slot, std::string_view row);
+  void account(CacheSlot& slot, size_t bytes);  // what it takes now
   CacheSlot* insert(const StateKey& key, bool found, std::string_view row, Status& status);
 
   const OperatorSet& operators_;
@@ -128,6 +144,8 @@ class StateCache {
   std::vector<CacheSlot*> free_, dirty_;
   size_t bytes_ = 0, dirty_bytes_ = 0, dirty_row_bytes_ = 0, hand_ = 0;
   uint64_t hits_ = 0, misses_ = 0;
+  uint32_t folds_ = 0;
+  std::string packing_;
   std::vector<std::string> rows_, row_keys_;
   std::vector<std::string_view> views_;
   std::vector<bool> found_;

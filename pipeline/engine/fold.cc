@@ -86,7 +86,8 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   for (const Record* record : records) {
     likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
     if (record->reason != Reason::kNone) continue;
-    operators_.likely(*record, [&](OperatorId op, Key of) { likely_.push_back({op, of}); });
+    operators_.likely(*record, versions_[env_.version].config,
+                      [&](OperatorId op, Key of) { likely_.push_back({op, of}); });
   }
   likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
   size_t missing = 0;

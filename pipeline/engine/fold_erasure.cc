@@ -138,7 +138,7 @@ Status TickRunner::scrub(std::span<const RowName> rows, uint64_t outbox_from) {
     std::vector<StateKey> missing = states[s];
     if (Status status = cache.load(missing); !status.ok()) return status;
     for (const StateKey& key : states[s])
-      if (CacheSlot* slot = cache.find(key); slot != nullptr && (slot->dirty || !slot->blank)) cache.folded(*slot);
+      if (CacheSlot* slot = cache.find(key); slot != nullptr && (slot->dirty || !slot->blank)) cache.soil(*slot);
   }
   return {};
 }

@@ -21,7 +21,8 @@ constexpr size_t kKeyKinds = 7;
 class OperatorSet {
  public:
   using Analyse = std::function<std::string(std::string_view input, StateReader& reader)>;
-  using Likely = void (*)(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each);
+  using Likely = void (*)(const Fact& fact, const CommunityConfig& community,
+                          absl::FunctionRef<void(OperatorId op, Key key)> each);
 
   // `homes`: by KeyKind, the operator that facts of that home go to; kNone where there is none (kEvent, kCommunity).
   // `analyse`: what Context::analyse runs; a pure function of the input and of what it reads. `likely`: the states to
@@ -55,9 +56,10 @@ class OperatorSet {
     return id;
   }
   const Analyse& analyse() const { return analyse_; }
-  void likely(const Fact& fact, absl::FunctionRef<void(OperatorId op, Key key)> each) const {
+  void likely(const Fact& fact, const CommunityConfig& community,
+              absl::FunctionRef<void(OperatorId op, Key key)> each) const {
     if (likely_ == nullptr) return each(home(fact.home.kind), fact.home);
-    likely_(fact, [&](OperatorId op, Key key) {
+    likely_(fact, community, [&](OperatorId op, Key key) {
       if (find(op) != nullptr) each(op, key);
     });
   }

@@ -86,6 +86,7 @@ void Shard::fold_round() {
     if (i + 4 < groups_.size()) StateCache::fetch_state(groups_[i + 4].slot);
     if (i + 2 < groups_.size()) StateCache::fetch_inside(groups_[i + 2].slot);
     fold(groups_[i]);
+    if (!status_.ok()) return;
   }
   inbox_.clear();
 }
@@ -99,6 +100,10 @@ void Shard::fold(const Group& group) {
   folding_ = std::span<const Item>(items_).subspan(group.begin, group.end - group.begin);
   answered_ = sends_ = 0;
   if (folding_[0].kind == Item::Kind::kTimer && slot_->timer <= env_.tick.slot) slot_->timer = kNoTimer;
+  if (Status status = cache_.unpack(*slot_); !status.ok()) {
+    status_ = std::move(status);
+    return;
+  }
   op.fold(*slot_->state, group.key.key, folding_, *this);
   for (; answered_ < folding_.size(); ++answered_) {
     BELLWETHER_REQUIRE(folding_[answered_].kind != Item::Kind::kFact, "operator %s left a fact without an outcome",
