@@ -77,7 +77,7 @@ class Ledger final : public LedgerView {
   void standing(uint64_t user, const LikeBook& book, int64_t from_us, int64_t to_us,
                 absl::FunctionRef<void(const RingLike&)> each) const {
     for (const LikeEntry& e : book.entries())
-      if (e.kind == LikeKind::kLike && !e.undo && !e.undone && e.author != user && e.slot <= as_of_slot_ &&
+      if (e.kind == LikeKind::kLike && !e.undo && !e.undone && e.author != user && e.slot() <= as_of_slot_ &&
           e.time_us >= from_us && e.time_us <= to_us)
         each({user, e.post, e.author, e.time_us, e.id_hash});
   }

@@ -5,38 +5,52 @@
 //
 // The newest entries stand in the user's row (the open block); full blocks are written once to the ledger and named in
 // the row's directory. In memory the book holds all of them. Bound: kDayLikesMax entries a day of event time, so at
-// most (window + 30 + 4) * 4096; an ordinary user has some 30.
+// most (window + 30 + 4) * 4096; an ordinary user has some 30. An entry takes 40 bytes, 4 more in a book of more than
+// 8, some 30 more in one of more than 192, by what finds it.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
-
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "operators/codec.h"
 #include "operators/fact.h"
+#include "operators/like_numbers.h"
 #include "operators/limits.h"
 #include "operators/messages.h"
 
 namespace bellwether {
 
+// Books of likes are most of what the cache of states holds: 40 bytes, no more.
 struct LikeEntry {
   uint64_t post = 0;  // key hash; 0 for a follow
   uint64_t author = 0;
   int64_t time_us = 0;
   uint64_t id_hash = 0;
-  int64_t slot = 0;    // of the tick that folded it
-  uint16_t rules = 0;  // community version at that tick
-  LikeKind kind = LikeKind::kUnspecified;
-  PostKind post_kind = PostKind::kUnspecified;
-  bool undo = false;  // takes back the newest standing entry of the same meaning before it, or voids the next one
-  bool born = false;  // of a like: voided by an undo before it; of an undo: it took back a like
+  uint16_t rules = 0;  // community version at the tick that folded it
+  LikeKind kind : 3 = LikeKind::kUnspecified;
+  PostKind post_kind : 3 = PostKind::kUnspecified;
+  bool undo : 1 = false;  // takes back the newest standing entry of the same meaning before it, or voids the next one
+  bool born : 1 = false;  // of a like: voided by an undo before it; of an undo: it took back a like
   // Derived while the book is in memory:
-  bool undone = false;                                  // of a like: a later undo took it back, or born so
-  bool used = false;                                    // of an undo: it has met its like
-  uint32_t before_of_target = 0, before_of_author = 0;  // number + 1 of the one before it in an indexed book; 0: none
+  bool undone : 1 = false;      // of a like: a later undo took it back, or born so
+  bool used : 1 = false;        // of an undo: it has met its like
+  int64_t slot_ahead : 38 = 0;  // of the tick that folded it, before slot_of(time_us)
+
+  // Of the tick that folded it.
+  int64_t slot() const { return slot_of(time_us) + slot_ahead; }
+  // Once time_us is set. False if the tick is more than kSlotsAhead (1,089 years) away, which no event is: their times
+  // lie within the years 1678 to 2262, and ticks among them.
+  static constexpr int64_t kSlotsAhead = (int64_t{1} << 37) - 1;
+  bool set_slot(int64_t slot) {
+    const int64_t ahead = slot - slot_of(time_us);
+    slot_ahead = ahead;
+    return ahead >= -kSlotsAhead && ahead <= kSlotsAhead;
+  }
 };
+static_assert(sizeof(LikeEntry) == 40);
+static_assert(LikeEntry::kSlotsAhead > (2263 - 1678) * 366 * (kDayUs / kSlotUs));
 
 // A flag that counts against this user's likes.
 struct OpenDiscount {
@@ -90,7 +104,7 @@ class LikeBook {
     EventRef event;
   };
   std::vector<Ended> expire(int64_t day, size_t most, Key self);
-  int64_t oldest_unexpired_day() const;  // of any entry; INT64_MAX: none
+  int64_t oldest_unexpired_day() const { return oldest_; }  // of any entry; INT64_MAX: none
   void forget(int64_t day);  // drops entries of days < `day` from memory and directory, whole blocks at a time
 
   // Full blocks to write: gives the bytes of the oldest open entries once there are enough; the caller writes them
@@ -99,9 +113,17 @@ class LikeBook {
 
   void fetch_ahead() const {
     if (empty()) return;
-    __builtin_prefetch(entries_.data());
-    __builtin_prefetch(entries_.data() + entries_.size() - 1);
-    __builtin_prefetch(by_day_.data());  // null where full blocks are not loaded yet: no harm
+    const auto lines = [](const auto* from, size_t count) {
+      const auto* bytes = reinterpret_cast<const char*>(from);
+      for (size_t at = 0; at < std::min<size_t>(count * sizeof *from, 512); at += 64) __builtin_prefetch(bytes + at);
+    };
+    if (indexed() || !tags_.empty()) lines(&entries_.back(), 1);
+    if (indexed())
+      lines(index_.data(), 1);
+    else if (!tags_.empty())
+      lines(tags_.data(), tags_.size());
+    else
+      lines(entries_.data(), entries_.size());
   }
   void write(Writer& w) const;  // open block, directory, discounts, expiry cursor
   bool read(Reader& r);
@@ -109,54 +131,83 @@ class LikeBook {
   bool add_block(std::string_view bytes);
   bool loaded() const { return loaded_; }
   void finish_loading();
-  size_t memory() const;
+  size_t memory() const;  // bytes taken beside the book itself
 
  private:
+  // In a book larger than a scan is cheap. Entries are numbered from the last building on, so that forgetting the
+  // oldest leaves the tables as they are.
+  struct Index {
+    LikeNumbers target, author, id;  // the newest entry of each
+    struct Before {
+      uint32_t target, author;  // number of the one before it, or LikeNumbers::kNone
+    };
+    std::vector<Before> before;  // beside each entry
+    struct Day {
+      int32_t day = 0;
+      uint32_t count = 0;
+      uint32_t first = 0;  // number of the first of them
+    };
+    std::vector<Day> days;  // in order
+    size_t forgotten = 0;
+    bool held(uint32_t number) const { return number >= forgotten; }
+    size_t place(uint32_t number) const { return number - forgotten; }
+    std::vector<Day>::const_iterator first_of(int64_t day) const;  // the first not before `day`
+    void count(int64_t day, uint32_t number);
+  };
+  bool indexed() const { return !index_.empty(); }
+  static const uint64_t& target_of(const LikeEntry& e) { return e.kind == LikeKind::kFollow ? e.author : e.post; }
+  static const uint64_t& author_of(const LikeEntry& e) { return e.author; }
+  static const uint64_t& id_of(const LikeEntry& e) { return e.id_hash; }
+  // What the tables of the index ask for.
+  template <const uint64_t& (*key)(const LikeEntry&)>
+  struct KeyOf {
+    const LikeBook& book;
+    const uint64_t* operator()(uint32_t number) const {
+      const Index& index = book.index_.front();
+      return index.held(number) ? &key(book.entries_[index.place(number)]) : nullptr;
+    }
+  };
+  using TargetOf = KeyOf<target_of>;
+  using AuthorOf = KeyOf<author_of>;
+  using IdOf = KeyOf<id_of>;
   bool counts_for_pair(const LikeEntry& e) const {
     return !e.undo && (e.kind == LikeKind::kLike || e.kind == LikeKind::kShare || e.kind == LikeKind::kFollow);
   }
   uint16_t authenticity(const LikeEntry& e, uint64_t without) const;
   void link(size_t i, bool fresh);
-  void index(size_t i);
+  static uint32_t tag_of(const LikeEntry& e);
+  void find_by(size_t i);  // enters it where entries are found
   void build_index();
   static void write_entries(Writer& w, const LikeEntry* from, const LikeEntry* to);
   static bool read_entries(Reader& r, std::vector<LikeEntry>& out);
-  static uint64_t target_of(const LikeEntry& e) { return e.kind == LikeKind::kFollow ? e.author : e.post; }
+
+  // Calls each(place) for the entries of one target or author among the first `below`, newest first, until it is false;
+  // tagged() also for some that are another's.
+  template <class Each>
+  void of_target(uint64_t target, size_t below, Each&& each) const;
+  template <class Each>
+  void of_author(uint64_t author, size_t below, Each&& each) const;
+  template <class Each>
+  void tagged(uint32_t tag, uint32_t mask, size_t below, Each&& each) const;
+  template <class Each>
+  void chained(uint32_t newest, uint32_t Index::Before::*before, size_t below, Each&& each) const;
+  template <class Each>
+  void of_day(int64_t day, Each&& each) const;  // in order
+  int64_t find_oldest() const;
 
   std::vector<LikeEntry> entries_;  // sealed first, then open
   size_t sealed_ = 0;               // how many of entries_ are in full blocks
   std::vector<Block> blocks_;
-  uint32_t next_number_ = 0;
   std::vector<OpenDiscount> discounts_;
   int64_t expired_day_ = INT64_MIN;  // all entries of days <= this are expired
+  int64_t oldest_ = INT64_MAX;       // day of the oldest entry that is not
+  uint32_t next_number_ = 0;
   bool loaded_ = true;
-  // Built once the book is larger than a scan is cheap.
-  bool indexed_ = false;
-  // Entries are numbered from the last building on, so that forgetting the oldest leaves the maps as they are.
-  bool held(uint32_t number) const { return number >= forgotten_; }
-  size_t place(uint32_t number) const { return number - forgotten_; }
-  // Calls each(place) for the entries of one target or author, newest first, until it returns false.
-  template <class Each>
-  void newest_first(const absl::flat_hash_map<uint64_t, uint32_t>& last, uint32_t LikeEntry::*before, uint64_t key,
-                    Each&& each) const;
-  template <class Each>
-  void of_target(uint64_t target, Each&& each) const {
-    newest_first(by_target_, &LikeEntry::before_of_target, target, each);
-  }
-  template <class Each>
-  void of_author(uint64_t author, Each&& each) const {
-    newest_first(by_author_, &LikeEntry::before_of_author, author, each);
-  }
-  size_t forgotten_ = 0;
-  absl::flat_hash_map<uint64_t, uint32_t> by_target_, by_author_;  // number + 1 of the newest
-  absl::flat_hash_map<uint64_t, uint32_t> by_id_;
-  struct Dated {
-    int64_t day;
-    uint32_t number;
-    auto operator<=>(const Dated&) const = default;
-  };
-  std::vector<Dated>::const_iterator first_of_day(int64_t day) const;
-  std::vector<Dated> by_day_;  // every entry, in order
+  // How entries are found. In a small book by a word beside each, a few bits of its target, author and id: a scan of
+  // the words is a scan of a few cache lines, and seldom stops at an entry that is another's. In a smaller one by
+  // nothing.
+  std::vector<uint32_t> tags_;
+  std::vector<Index> index_;  // the one of a large book; none in a small one, which need not carry its size
 };
 
 }  // namespace bellwether

@@ -174,17 +174,19 @@ class People final : public OperatorOf<PeopleState> {
   static Outcome fold_like(PeopleState& s, Key key, const Fact& f, const LikeFact& like, Context& context) {
     LikeEntry e;
     e.post = like.kind == LikeKind::kFollow ? 0 : like.post.hash;
-    e.author = like.author.hash, e.time_us = f.time_us, e.id_hash = f.id_hash, e.slot = context.tick().slot;
+    e.author = like.author.hash, e.time_us = f.time_us, e.id_hash = f.id_hash;
+    e.set_slot(context.tick().slot);
     e.rules = context.community_number(), e.kind = like.kind, e.post_kind = like.post_kind, e.undo = like.undo;
     const uint64_t target = like.kind == LikeKind::kFollow ? e.author : e.post;
     const ptrdiff_t standing = s.book.standing(target, e.kind);
     if (like.undo ? standing < 0 && s.book.undo_ahead(target, e.kind, INT64_MIN) >= 0 : standing >= 0) {
-      s.seen.add(f.id_hash, e.slot);  // its id may not come again, whatever the body
+      s.seen.add(f.id_hash, context.tick().slot);  // its id may not come again, whatever the body
       return Outcome::kDuplicate;
     }
     const bool own_post = e.author == key.hash;
-    if (s.book.on_day(day_of(e.time_us)) >= kDayLikesMax) {  // counted, worth nothing
-      s.seen.add(f.id_hash, e.slot);
+    if (s.book.entries().size() >= kDayLikesMax &&
+        s.book.on_day(day_of(e.time_us)) >= kDayLikesMax) {  // counted, worth nothing
+      s.seen.add(f.id_hash, context.tick().slot);
       return Outcome::kApplied;
     }
     if (like.undo) {
@@ -209,7 +211,7 @@ class People final : public OperatorOf<PeopleState> {
     const size_t i = s.book.entries().size() - 1;
     LikeChange c;
     c.event = {key, e.time_us, e.id_hash};
-    c.author = like.author, c.post = like.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot,
+    c.author = like.author, c.post = like.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot(),
     c.rules = e.rules;
     c.after = s.book.worth(i);
     c.liker_delta = static_cast<int8_t>(!held && (c.after.first || s.book.likes_author(e.author)));
@@ -303,7 +305,7 @@ class People final : public OperatorOf<PeopleState> {
       if (e.undo || day_of(e.time_us) < oldest) continue;
       LikeChange c;
       c.event = {key, e.time_us, e.id_hash};
-      c.author.hash = e.author, c.post.hash = e.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot,
+      c.author.hash = e.author, c.post.hash = e.post, c.kind = e.kind, c.post_kind = e.post_kind, c.slot = e.slot(),
       c.rules = e.rules;
       c.before = before.real[k], c.after = s.book.worth(before.entries[k]);
       c.cause = cause, c.flag = flag;

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
+#include <tuple>
 
 namespace bellwether {
 namespace {
@@ -12,8 +14,7 @@ constexpr int64_t kDay0 = 17000 * kDayUs;
 
 LikeEntry like(uint64_t post, uint64_t author, int64_t time_us, uint64_t id, bool undo = false) {
   LikeEntry e;
-  e.post = post, e.author = author, e.time_us = time_us, e.id_hash = id, e.slot = slot_of(time_us),
-  e.kind = LikeKind::kLike, e.undo = undo;
+  e.post = post, e.author = author, e.time_us = time_us, e.id_hash = id, e.kind = LikeKind::kLike, e.undo = undo;
   return e;
 }
 
@@ -132,6 +133,199 @@ TEST(LikeBook, SurvivesReloadsAtAnyMoment) {
       ASSERT_EQ(a, b);
     }
   }
+}
+
+// What the book says, by going through all entries every time.
+struct NaiveBook {
+  std::vector<LikeEntry> entries;
+  std::vector<OpenDiscount> discounts;
+  int64_t expired = INT64_MIN;
+
+  static uint64_t target(const LikeEntry& e) { return e.kind == LikeKind::kFollow ? e.author : e.post; }
+  static bool counts(const LikeEntry& e) {
+    return !e.undo && (e.kind == LikeKind::kLike || e.kind == LikeKind::kShare || e.kind == LikeKind::kFollow);
+  }
+  bool held(const LikeEntry& e) const { return day_of(e.time_us) > expired; }
+  ptrdiff_t standing(uint64_t t, LikeKind kind) const {
+    for (size_t i = entries.size(); i-- > 0;)
+      if (const LikeEntry& e = entries[i]; !e.undo && !e.undone && e.kind == kind && target(e) == t && held(e))
+        return static_cast<ptrdiff_t>(i);
+    return -1;
+  }
+  ptrdiff_t undo_ahead(uint64_t t, LikeKind kind, int64_t like_time_us, bool newest = false) const {
+    ptrdiff_t found = -1;
+    for (size_t i = 0; i < entries.size() && (newest || found < 0); ++i)
+      if (const LikeEntry& e = entries[i];
+          e.undo && !e.used && e.kind == kind && target(e) == t && e.time_us >= like_time_us && held(e))
+        found = static_cast<ptrdiff_t>(i);
+    return found;
+  }
+  bool has_id(uint64_t id, int64_t since_slot) const {
+    return std::any_of(entries.begin(), entries.end(),
+                       [&](const LikeEntry& e) { return e.id_hash == id && e.slot() >= since_slot; });
+  }
+  uint32_t on_day(int64_t day) const {
+    return static_cast<uint32_t>(
+        std::count_if(entries.begin(), entries.end(), [&](const LikeEntry& e) { return day_of(e.time_us) == day; }));
+  }
+  int64_t oldest() const {
+    int64_t day = INT64_MAX;
+    for (const LikeEntry& e : entries)
+      if (held(e)) day = std::min(day, day_of(e.time_us));
+    return day;
+  }
+  void append(LikeEntry e) {
+    const ptrdiff_t met = e.undo ? standing(target(e), e.kind) : undo_ahead(target(e), e.kind, e.time_us, true);
+    if (met >= 0) {
+      LikeEntry& other = entries[static_cast<size_t>(met)];
+      (e.undo ? other.undone : other.used) = true;
+      (e.undo ? e.used : e.undone) = true;
+      e.born = true;
+    }
+    entries.push_back(e);
+  }
+  uint16_t authenticity(const LikeEntry& e, uint64_t without) const {
+    uint16_t least = kAuthentic;
+    for (const OpenDiscount& d : discounts)
+      if (d.flag != without && d.covers(e)) least = std::min(least, d.authenticity);
+    return least;
+  }
+  LikeWorth worth(size_t i, uint64_t without) const {
+    const LikeEntry& e = entries[i];
+    LikeWorth w{!e.undo && !e.undone, 0, authenticity(e, without), false};
+    w.first = counts(e) && w.standing && w.authenticity > 0;
+    for (size_t k = 0; k < i; ++k) {
+      const LikeEntry& b = entries[k];
+      if (b.author != e.author || !counts(b) || b.time_us > e.time_us || b.time_us <= e.time_us - kPairUs) continue;
+      if (authenticity(b, without) == 0) continue;
+      if (b.kind == LikeKind::kLike && e.kind == LikeKind::kLike && w.halvings < kHalvingMax) ++w.halvings;
+      if (!b.undone) w.first = false;
+    }
+    return w;
+  }
+  bool likes_author(uint64_t author, uint64_t without) const {
+    return std::any_of(entries.begin(), entries.end(), [&](const LikeEntry& e) {
+      return e.author == author && counts(e) && !e.undone && held(e) && authenticity(e, without) > 0;
+    });
+  }
+  std::vector<size_t> pair(uint64_t author) const {
+    std::vector<size_t> found;
+    for (size_t i = 0; i < entries.size(); ++i)
+      if (entries[i].author == author) found.push_back(i);
+    return found;
+  }
+  // The pairs that end, in the order of their last days.
+  std::vector<uint64_t> expire(int64_t day) {
+    std::vector<uint64_t> ended;
+    for (int64_t next = oldest(); next <= day; next = oldest()) {
+      std::map<uint64_t, bool> before;
+      for (const LikeEntry& e : entries) before[e.author] = likes_author(e.author, 0);
+      expired = next;
+      for (const auto& [author, liked] : before)
+        if (liked && !likes_author(author, 0)) ended.push_back(author);
+    }
+    expired = std::max(expired, day);
+    return ended;
+  }
+  void forget(int64_t day, const std::vector<LikeBook::Block>& blocks) {
+    const auto old = [&](const LikeEntry& e) { return day_of(e.time_us) < day; };
+    const auto all = static_cast<size_t>(std::count_if(entries.begin(), entries.end(), old));
+    if (all == 0 || all * 8 < entries.size()) return;
+    auto to = entries.begin();
+    bool whole = true;
+    for (const LikeBook::Block& b : blocks)
+      if ((whole = whole && std::all_of(to, to + b.count, old))) to += b.count;
+    while (whole && to != entries.end() && old(*to)) ++to;
+    entries.erase(entries.begin(), to);
+  }
+};
+
+void expect_same(const LikeBook& book, const NaiveBook& naive, std::mt19937_64& random, uint64_t posts, int64_t time) {
+  ASSERT_EQ(book.entries().size(), naive.entries.size());
+  for (size_t i = 0; i < naive.entries.size(); ++i) {
+    const LikeEntry &a = book.entries()[i], &b = naive.entries[i];
+    ASSERT_EQ(std::tie(a.post, a.author, a.time_us, a.id_hash, a.rules),
+              std::tie(b.post, b.author, b.time_us, b.id_hash, b.rules));
+    ASSERT_TRUE(a.slot() == b.slot() && a.kind == b.kind && a.post_kind == b.post_kind && a.undo == b.undo &&
+                a.born == b.born && a.undone == b.undone && a.used == b.used)
+        << "entry " << i;
+  }
+  ASSERT_EQ(book.oldest_unexpired_day(), naive.oldest());
+  for (int k = 0; k < 4; ++k) {
+    const uint64_t without = random() % 4, author = random() % (posts / 2);
+    const int64_t day = day_of(time) - static_cast<int64_t>(random() % 40);
+    ASSERT_EQ(book.on_day(day), naive.on_day(day));
+    ASSERT_EQ(book.likes_author(author, without), naive.likes_author(author, without)) << author;
+    ASSERT_EQ(book.pair(author), naive.pair(author)) << author;
+    if (naive.entries.empty()) continue;
+    const size_t i = random() % naive.entries.size();
+    ASSERT_EQ(book.worth(i, without), naive.worth(i, without)) << "entry " << i << " without " << without;
+    const uint64_t id = random() % 3 == 0 ? random() : naive.entries[i].id_hash;
+    const int64_t since = slot_of(time) - static_cast<int64_t>(random() % static_cast<uint64_t>(30 * kDayUs / kSlotUs));
+    ASSERT_EQ(book.has_id(id, since), naive.has_id(id, since));
+    const uint64_t target = random() % posts;
+    for (LikeKind kind : {LikeKind::kLike, LikeKind::kFollow, LikeKind::kDislike}) {
+      ASSERT_EQ(book.standing(target, kind), naive.standing(target, kind)) << target;
+      ASSERT_EQ(book.undo_ahead(target, kind, time), naive.undo_ahead(target, kind, time)) << target;
+    }
+  }
+}
+
+// Books that stay small, grow large, and shrink again: how entries are found changes with their number.
+TEST(LikeBook, SaysWhatANaiveBookSays) {
+  std::mt19937_64 random(12);
+  size_t largest = 0;
+  for (int round = 0; round < 24; ++round) {
+    LikeBook book;
+    NaiveBook naive;
+    Disk disk;
+    int64_t time = kDay0;
+    const uint64_t posts = 20 + random() % 300, authors = round % 2 == 0 ? 8 : 80;  // many pairs: some of them end
+    const auto pace_us = static_cast<uint64_t>(kHourUs << round % 5);
+    for (uint64_t step = 0; step < 1200; ++step) {
+      time += static_cast<int64_t>(random() % pace_us);
+      const uint64_t post = random() % posts;
+      // Some come late, but not of a day that has expired.
+      const int64_t late =
+          static_cast<int64_t>(random() % static_cast<uint64_t>(random() % 4 != 0 ? 1000 : 4 * kDayUs));
+      LikeEntry e = like(post, post % authors, time - late, random(), random() % 4 == 0);
+      if (random() % 4 == 0) e.kind = static_cast<LikeKind>(1 + random() % 5);
+      if (e.kind == LikeKind::kFollow) e.post = 0;
+      e.rules = static_cast<uint16_t>(random()), e.post_kind = static_cast<PostKind>(random() % 7);
+      ASSERT_TRUE(e.set_slot(slot_of(time)));
+      // As the operator does: never a second one that stands, nor a second undo that waits.
+      const uint64_t target = NaiveBook::target(e);
+      const ptrdiff_t standing = naive.standing(target, e.kind);
+      if (e.undo ? standing >= 0 || naive.undo_ahead(target, e.kind, INT64_MIN) < 0 : standing < 0)
+        book.append(e), naive.append(e);
+      disk.seal(book);
+      if (random() % 50 == 0) {
+        OpenDiscount d;
+        d.flag = 1 + random() % 3, d.authenticity = random() % 2 == 0 ? 0 : 100, d.scope.author = random() % authors;
+        d.scope.from_us = time - 20 * kDayUs, d.scope.to_us = time + 5 * kDayUs;
+        std::erase_if(naive.discounts, [&](const OpenDiscount& o) { return o.flag == d.flag; });
+        if (random() % 3 != 0)
+          book.set_discount(d), naive.discounts.push_back(d);
+        else
+          book.end_discount(d.flag);
+      }
+      if (random() % 60 == 0) {
+        const int64_t day = day_of(time) - 20;
+        std::vector<uint64_t> ended;
+        for (const LikeBook::Ended& e : book.expire(day, 1000, {})) ended.push_back(e.author);
+        ASSERT_EQ(ended, naive.expire(day));
+        const int64_t before = random() % 4 != 0 ? day - 5 : day + 3;  // expired, or not yet
+        naive.forget(before, book.blocks());
+        book.forget(before);
+      }
+      if (random() % 30 == 0) book = disk.reload(book);
+      if (step % 4 == 0) {
+        ASSERT_NO_FATAL_FAILURE(expect_same(book, naive, random, posts, time)) << "round " << round << " step " << step;
+      }
+      largest = std::max(largest, naive.entries.size());
+    }
+  }
+  EXPECT_GT(largest, 600U);
 }
 
 TEST(LikeBook, ExpiryTellsEachPairOnce) {
