@@ -151,6 +151,8 @@ class State {
   virtual bool forget(Key /*key*/, const Erased& /*erased*/) { return false; }
   // Whether a record that it emitted may name this user, so that it should say it anew once they are erased.
   virtual bool names(uint64_t /*user*/) const { return false; }
+  // Whether decode() of its bytes alone brings it back as it is: without reading blocks of the ledger again.
+  virtual bool whole() const { return true; }
   // Has the processor fetch what the next fold will read first outside of the object itself. A hint.
   virtual void fetch_ahead() const {}
 };

@@ -50,6 +50,7 @@ struct PeopleState final : State {
   size_t memory() const override;
   bool forget(Key key, const Erased& erased) override;
   bool blank() const override { return false; }
+  bool whole() const override { return book.blocks().empty(); }
   void fetch_ahead() const override { book.fetch_ahead(); }
 };
 

@@ -91,7 +91,17 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
   slot->row_bytes = static_cast<uint32_t>(bytes.size());
   account(*slot, kSlotBytes + bytes.size());
   slots_.emplace(key, slot);
+  if (erased_ != nullptr && !erased_->empty()) forget_packed(*slot);
   return slot;
+}
+
+bool StateCache::forget_packed(CacheSlot& slot) {
+  const auto state = operators_.get(slot.key.op).decode(slot.packed());
+  if (state == nullptr || !state->forget(slot.key.key, *erased_)) return false;  // one that is broken is said when folded
+  packing_.clear();
+  state->encode(packing_);
+  pack(slot, packing_);
+  return true;
 }
 
 Status StateCache::unpack(CacheSlot& slot) {
@@ -100,7 +110,6 @@ Status StateCache::unpack(CacheSlot& slot) {
   slot.state = op.decode(slot.packed());
   if (slot.state == nullptr) return unreadable(op);
   slot.row.reset();
-  if (erased_ != nullptr && !erased_->empty()) slot.state->forget(slot.key.key, *erased_);
   slot.fixed_bytes = static_cast<uint32_t>(kSlotBytes + op.state_bytes());
   account(slot, slot.fixed_bytes + slot.state->memory());
   return {};
@@ -174,12 +183,7 @@ void StateCache::forget(const Erased* erased) {
       continue;
     }
     // Packed ones stay packed: as objects all of them would not fit.
-    const auto state = operators_.get(key.op).decode(slot->packed());
-    if (state == nullptr || !state->forget(key.key, *erased) || !has_row) continue;
-    packing_.clear();
-    state->encode(packing_);
-    soil(*slot);
-    pack(*slot, packing_);
+    if (forget_packed(*slot) && has_row) soil(*slot);
   }
 }
 
@@ -196,7 +200,7 @@ void StateCache::folded(CacheSlot& slot) {
   const size_t heap = slot.state->memory();
   const bool again = folds_ - slot.folded_at < kAgain;
   slot.folded_at = folds_++;
-  if (bytes_ > limit_bytes_ / 2 && !again && heap < kPackedMax) {
+  if (bytes_ > limit_bytes_ / 2 && !again && heap < kPackedMax && slot.state->whole()) {
     packing_.clear();
     slot.state->encode(packing_);
     if (packing_.size() <= kPackedMax) return pack(slot, packing_);
@@ -222,7 +226,7 @@ void StateCache::evict(uint64_t committed) {
       --slot.uses;
       continue;
     }
-    if (slot.state != nullptr && slot.row_bytes <= kPackedMax) {
+    if (slot.state != nullptr && slot.row_bytes <= kPackedMax && slot.state->whole()) {
       packing_.clear();
       slot.state->encode(packing_);
       pack(slot, packing_);

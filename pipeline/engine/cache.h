@@ -129,6 +129,8 @@ class StateCache {
     return (key.key.hash ^ key.key.hash >> 32 ^ static_cast<size_t>(key.op) * 0x9e37) % kHints;
   }
   CacheSlot* take();
+  // Takes the names of the erased out of a packed one; true where there were any.
+  bool forget_packed(CacheSlot& slot);
   // Exchanges the object for `row`, its bytes.
   void pack(CacheSlot& slot, std::string_view row);
   void account(CacheSlot& slot, size_t bytes);  // what it takes now
