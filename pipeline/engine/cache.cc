@@ -13,7 +13,6 @@ constexpr size_t kSlotBytes = sizeof(CacheSlot) + 32 + 64;
 
 // Packed where it pays: its bytes are written and read again at its next fold.
 constexpr size_t kPackedMax = 1024;
-constexpr uint32_t kAgain = 1 << 15;  // folds of the shard within which a state that comes again stays an object
 
 Status unreadable(const Operator& op) {
   return Status::error("the state of operator " + std::string(op.name()) +
@@ -53,8 +52,12 @@ bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, 
   return *state != nullptr;
 }
 
-StateCache::StateCache(const OperatorSet& operators, const Store& store, size_t limit_bytes)
-    : operators_(operators), store_(store), limit_bytes_(limit_bytes) {}
+StateCache::StateCache(const OperatorSet& operators, const Store& store, const FoldOptions& options)
+    : operators_(operators),
+      store_(store),
+      limit_bytes_(options.cache_bytes / options.shards),
+      packs_above_(limit_bytes_ / 1000 * options.packs_above_permille),
+      packs_after_(options.packs_after) {}
 
 CacheSlot* StateCache::take() {
   if (free_.empty()) {
@@ -75,7 +78,7 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
   slot->blank = !found;
   slot->fresh = true;
   slot->uses = 1;
-  slot->folded_at = folds_ - kAgain;
+  slot->folded_at = folds_ - packs_after_;
   slot->bytes = 0;
   std::string_view bytes;
   if (found) {
@@ -198,9 +201,9 @@ void StateCache::soil(CacheSlot& slot) {
 void StateCache::folded(CacheSlot& slot) {
   soil(slot);
   const size_t heap = slot.state->memory();
-  const bool again = folds_ - slot.folded_at < kAgain;
+  const bool again = folds_ - slot.folded_at < packs_after_;
   slot.folded_at = folds_++;
-  if (bytes_ > limit_bytes_ / 2 && !again && heap < kPackedMax && slot.state->whole()) {
+  if (bytes_ > packs_above_ && !again && heap < kPackedMax && slot.state->whole()) {
     packing_.clear();
     slot.state->encode(packing_);
     if (packing_.size() <= kPackedMax) return pack(slot, packing_);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "operators/erased.h"
+#include "pipeline/engine/fold_options.h"
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/operator_set.h"
 #include "pipeline/engine/store.h"
@@ -50,7 +51,8 @@ bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, 
 
 class StateCache {
  public:
-  StateCache(const OperatorSet& operators, const Store& store, size_t limit_bytes);
+  // A shard's share of the memory.
+  StateCache(const OperatorSet& operators, const Store& store, const FoldOptions& options);
 
   // Null where it is not here.
   CacheSlot* find(const StateKey& key) {
@@ -138,7 +140,8 @@ class StateCache {
 
   const OperatorSet& operators_;
   const Store& store_;
-  size_t limit_bytes_;
+  const size_t limit_bytes_, packs_above_;
+  const uint32_t packs_after_;
   const Erased* erased_ = nullptr;
   absl::flat_hash_map<StateKey, CacheSlot*, StateKey::Hash> slots_;
   std::vector<CacheSlot*> hints_ = std::vector<CacheSlot*>(kHints);  // slots stay where they are

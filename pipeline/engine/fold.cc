@@ -31,7 +31,7 @@ TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators,
   env_.partitions = &partition_ids_;
   env_.outbox = options_.outbox;
   for (uint32_t i = 0; i < options_.shards; ++i)
-    shards_.push_back(std::make_unique<Shard>(env_, store_, options_.cache_bytes / options_.shards));
+    shards_.push_back(std::make_unique<Shard>(env_, store_, options_));
   for (auto& shard : shards_) shard->meet(&shards_);
   erased_ = std::make_shared<const Erased>(hasher_);
   wanted_.resize(shards_.size());

@@ -11,6 +11,10 @@ namespace bellwether {
 struct FoldOptions {
   uint32_t shards = 1, threads = 1;
   size_t cache_bytes = size_t{64} << 20;
+  // Once states take more than the part of 1,000 of that, one that is not folded again within so many folds of its
+  // shard is packed (cache.h).
+  size_t packs_above_permille = 500;
+  uint32_t packs_after = 1 << 15;
   bool outbox = true;           // false: no out records are kept for sinks
   size_t parallel_items = 256;  // rounds smaller than this are folded by the caller
   size_t job_rows = 4096;       // rows of lists that jobs walk in a tick

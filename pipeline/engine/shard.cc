@@ -32,8 +32,8 @@ bool item_before(const Item& a, const Item& b, const std::vector<PartitionId>& p
 
 }  // namespace
 
-Shard::Shard(const TickEnv& env, const Store& store, size_t cache_bytes)
-    : env_(env), store_(store), cache_(*env.operators, store, cache_bytes) {}
+Shard::Shard(const TickEnv& env, const Store& store, const FoldOptions& options)
+    : env_(env), store_(store), cache_(*env.operators, store, options) {}
 
 void Shard::sort_inbox() {
   order_.clear(), items_.clear(), groups_.clear();

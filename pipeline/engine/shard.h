@@ -17,6 +17,7 @@
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/config_version.h"
 #include "pipeline/engine/counters.h"
+#include "pipeline/engine/fold_options.h"
 #include "pipeline/engine/record.h"
 
 namespace bellwether {
@@ -45,7 +46,7 @@ struct Work {
 
 class Shard final : public Context {
  public:
-  Shard(const TickEnv& env, const Store& store, size_t cache_bytes);
+  Shard(const TickEnv& env, const Store& store, const FoldOptions& options);
 
   // Who else there is; send() puts messages straight into their next inbox if `direct`, else into sent().
   void meet(const std::vector<std::unique_ptr<Shard>>* peers) { peers_ = peers; }

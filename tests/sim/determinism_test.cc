@@ -112,6 +112,15 @@ TEST(Determinism, ASmallCacheAndMoreShardsThanThreads) {
   expect_same(dump_of(config, {judged().records}, options), judged().dump, "a cache of 1 MB");
 }
 
+TEST(Determinism, StatesPackedAfterEachFold) {
+  for (const uint32_t after : {0U, 1U, 50U}) {
+    const RunOptions options{.change = [&](EngineOptions& o) {
+      o.fold.packs_above_permille = 0, o.fold.packs_after = after;
+    }};
+    expect_same(dump_of(config_of(3, 2), {judged().records}, options), judged().dump, "packed");
+  }
+}
+
 TEST(Determinism, FewRecordsATickSoThatTicksArePartsOfASlot) {
   const RunOptions options{.change = [](EngineOptions& o) { o.tick_records = 2; }};
   const std::string wanted = dump_of(config_of(), {mixed()}, options);

@@ -152,6 +152,11 @@ void World::start() {
     EngineOptions options = engine_options_of(shape_);
     options.clock_us = [this] { return now_us_ + skew_us_; };
     options.fold.timer_rows = static_cast<size_t>(plan_.between(1, 200));
+    // States are kept packed as they are where memory is short: here always, seldom or never.
+    if (plan_.chance(70)) {
+      options.fold.packs_above_permille = 0;
+      options.fold.packs_after = static_cast<uint32_t>(plan_.chance(50) ? 0 : plan_.between(1, 200));
+    }
     // Room for some records only, or for one that everybody waits for and no other.
     if (plan_.chance(40)) options.held_bytes = static_cast<size_t>(plan_.between(1, 60'000));
     options.commit_now = [this] { return plan_.below(process_->commit_one_in) == 0; };
