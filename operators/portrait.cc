@@ -17,7 +17,8 @@ void add_named(std::vector<Portrait::Named>& list, size_t most, std::string_view
     list.push_back({std::string(name), 1});
     return;
   }
-  const auto least = std::min_element(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.count < b.count; });
+  const auto least =
+      std::min_element(list.begin(), list.end(), [](const auto& a, const auto& b) { return a.count < b.count; });
   least->name = name;
   add_one(least->count);
 }

@@ -166,8 +166,8 @@ bool ScoresState::forget(Key key, const Erased& erased) {
 }
 
 size_t ScoresState::memory() const {
-  size_t bytes = id.capacity() + book.memory() + portrait.memory() + rows.memory() +
-                 blocks.capacity() * sizeof(Block) + cells.capacity() * 4;
+  size_t bytes = id.capacity() + book.memory() + portrait.memory() + rows.memory() + blocks.capacity() * sizeof(Block) +
+                 cells.capacity() * 4;
   for (const WithoutFlag& w : without)
     bytes += sizeof w + w.taken.capacity() * sizeof(Taken) + w.machine.reason.capacity();
   return bytes + machine.reason.capacity() + grants.capacity() * sizeof(Grant);

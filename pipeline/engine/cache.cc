@@ -100,7 +100,8 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
 
 bool StateCache::forget_packed(CacheSlot& slot) {
   const auto state = operators_.get(slot.key.op).decode(slot.packed());
-  if (state == nullptr || !state->forget(slot.key.key, *erased_)) return false;  // one that is broken is said when folded
+  if (state == nullptr || !state->forget(slot.key.key, *erased_))
+    return false;  // one that is broken is said when folded
   packing_.clear();
   state->encode(packing_);
   pack(slot, packing_);

@@ -26,11 +26,11 @@ struct CacheSlot {
   StateKey key;
   std::unique_ptr<State> state;  // null where it is packed
   std::unique_ptr<char[]> row;   // of a packed one: row_bytes
-  int64_t timer = kNoTimer;  // slot in which it is woken
-  uint64_t tick = 0;         // number of the tick that `sequence` counts in
-  uint64_t flight = 0;       // the newest commit that carries it
-  uint32_t bytes = 0;        // of memory it takes in all
-  uint32_t fixed_bytes = 0;  // of these, whatever the state holds
+  int64_t timer = kNoTimer;      // slot in which it is woken
+  uint64_t tick = 0;             // number of the tick that `sequence` counts in
+  uint64_t flight = 0;           // the newest commit that carries it
+  uint32_t bytes = 0;            // of memory it takes in all
+  uint32_t fixed_bytes = 0;      // of these, whatever the state holds
   uint32_t sequence = 0;
   uint32_t row_bytes = 0;  // as last read or written, without the timer
   uint32_t folded_at = 0;  // StateCache::folds() of the last fold

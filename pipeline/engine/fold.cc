@@ -30,8 +30,7 @@ TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators,
   env_.operators = &operators_;
   env_.partitions = &partition_ids_;
   env_.outbox = options_.outbox;
-  for (uint32_t i = 0; i < options_.shards; ++i)
-    shards_.push_back(std::make_unique<Shard>(env_, store_, options_));
+  for (uint32_t i = 0; i < options_.shards; ++i) shards_.push_back(std::make_unique<Shard>(env_, store_, options_));
   for (auto& shard : shards_) shard->meet(&shards_);
   erased_ = std::make_shared<const Erased>(hasher_);
   wanted_.resize(shards_.size());
@@ -86,8 +85,9 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   for (const Record* record : records) {
     likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
     if (record->reason != Reason::kNone) continue;
-    operators_.likely(*record, versions_[env_.version].config,
-                      [&](OperatorId op, Key of) { likely_.push_back({op, of}); });
+    operators_.likely(*record, versions_[env_.version].config, [&](OperatorId op, Key of) {
+      likely_.push_back({op, of});
+    });
   }
   likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
   size_t missing = 0;

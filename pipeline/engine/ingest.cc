@@ -11,7 +11,7 @@
 namespace bellwether {
 namespace {
 
-constexpr int64_t kLookUs = 5'000;  // an empty partition is looked at again after so long while others are busy
+constexpr int64_t kLookUs = 5'000;        // an empty partition is looked at again after so long while others are busy
 constexpr int64_t kPauseUs = 10'000'000;  // nobody looked for so long: how long a partition was empty is not known
 constexpr int64_t kNearUs = 1'000'000;
 constexpr int64_t kFiguresUs = 100'000;

@@ -164,11 +164,9 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
   options.memtable_prefix_bloom_size_ratio = 0.02;
   options.memtable_whole_key_filtering = true;
   options.level_compaction_dynamic_level_bytes = true;
-  if (family == Family::kState || family == Family::kViews) {
-    // Commits are large and rewrite the same keys: merged twice as late, rows are rewritten a third less often.
-    options.level0_file_num_compaction_trigger = 8;
-    options.max_bytes_for_level_base = 512 << 20;
-  }
+  // Commits are large and rewrite the same keys: merged twice as late, rows are rewritten a third less often.
+  if (family == Family::kState || family == Family::kViews)
+    options.level0_file_num_compaction_trigger = 8, options.max_bytes_for_level_base = 512 << 20;
   options.target_file_size_base = 32 << 20;  // small enough that a day's end frees whole files
   options.compression = rocksdb::kLZ4Compression;
   if (family == Family::kLedger) options.bottommost_compression = rocksdb::kZSTD;

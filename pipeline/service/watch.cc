@@ -293,17 +293,16 @@ grpc::ServerWriteReactor<pb::WatchFlagsResponse>* watch_flags(ServiceCore& core,
                          "given " + std::to_string(request->kinds(i)) + ", which is no kind of flag");
     return grpc::Status::OK;
   };
-  return open<pb::WatchFlagsResponse>(
-      core, context, *request, "Flags.WatchFlags", kStaff, OutKind::kFlag, check,
-      [kinds = std::set<int>(request->kinds().begin(), request->kinds().end())](
-          const Published& /*at*/, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& out,
-          Status& status) {
-        if (!flag_record(id, payload, *out.mutable_change())) {
-          status = Status::error("a flag change cannot be read: the store is damaged");
-          return false;
-        }
-        return kinds.empty() || kinds.contains(out.change().flag().kind());
-      });
+  return open<pb::WatchFlagsResponse>(core, context, *request, "Flags.WatchFlags", kStaff, OutKind::kFlag, check,
+                                      [kinds = std::set<int>(request->kinds().begin(), request->kinds().end())](
+                                          const Published& /*at*/, const ChangeId& id, std::string_view payload,
+                                          pb::WatchFlagsResponse& out, Status& status) {
+                                        if (!flag_record(id, payload, *out.mutable_change())) {
+                                          status = Status::error("a flag change cannot be read: the store is damaged");
+                                          return false;
+                                        }
+                                        return kinds.empty() || kinds.contains(out.change().flag().kind());
+                                      });
 }
 
 }  // namespace bellwether

@@ -114,9 +114,8 @@ TEST(Determinism, ASmallCacheAndMoreShardsThanThreads) {
 
 TEST(Determinism, StatesPackedAfterEachFold) {
   for (const uint32_t after : {0U, 1U, 50U}) {
-    const RunOptions options{.change = [&](EngineOptions& o) {
-      o.fold.packs_above_permille = 0, o.fold.packs_after = after;
-    }};
+    const RunOptions options{
+        .change = [&](EngineOptions& o) { o.fold.packs_above_permille = 0, o.fold.packs_after = after; }};
     expect_same(dump_of(config_of(3, 2), {judged().records}, options), judged().dump, "packed");
   }
 }

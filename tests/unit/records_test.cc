@@ -18,7 +18,8 @@ FlagChange ring() {
   change.what = FlagChange::What::kOpened;
   change.id = "ring-1", change.kind = FlagKind::kRing, change.status = FlagStatus::kOpen, change.tick = {100, 0};
   change.subjects = 40, change.beneficiaries = 2, change.evidence = 300, change.confidence_permille = 990;
-  change.subject_users = {{3, "user-3"}, {1, "user-1"}, {2, {}}}, change.beneficiary_users = {{8, "user-8"}, {3, "user-3"}};
+  change.subject_users = {{3, "user-3"}, {1, "user-1"}, {2, {}}},
+  change.beneficiary_users = {{8, "user-8"}, {3, "user-3"}};
   return change;
 }
 
