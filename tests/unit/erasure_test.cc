@@ -9,6 +9,7 @@
 
 #include "decode_reference.h"
 #include "operators/alert.h"
+#include "operators/flags.h"
 #include "operators/people.h"
 #include "operators/reports.h"
 #include "operators/scores.h"
@@ -223,6 +224,17 @@ TEST(Erasure, RowsOfOutRecords) {
   score.user_id = "anna";
   ASSERT_TRUE(forget_row(static_cast<uint8_t>(OutKind::kScore), id, encode(score), *erased, out));
   EXPECT_EQ(out.find("anna"), std::string::npos);
+  FlagChange flag;
+  flag.id = "ring-1", flag.subject_users = {{user("bert"), "bert"}, {user("anna"), "anna"}};
+  flag.beneficiary_users = {{user("anna"), "anna"}, {user("carl"), {}}};
+  ASSERT_TRUE(forget_row(static_cast<uint8_t>(OutKind::kFlag), {}, encode(flag), *erased, out));
+  FlagChange named;
+  ASSERT_TRUE(decode(out, named));
+  EXPECT_EQ(named.subject_users[0].text(), "bert");
+  EXPECT_EQ(named.subject_users[1].text(), erased_name(user("anna")));
+  EXPECT_EQ(named.beneficiary_users[0].text(), erased_name(user("anna")));
+  EXPECT_EQ(named.beneficiary_users[1].text(), hex16(user("carl")));
+  EXPECT_FALSE(forget_row(static_cast<uint8_t>(OutKind::kFlag), {}, out, *erased, named.id));
   const Alert alert{.subject = "ring-1", .text = "anna appeals against ring-1"};
   ASSERT_TRUE(forget_row(static_cast<uint8_t>(OutKind::kAlert), {}, encode(alert), *erased, out));
   Alert said_now;
