@@ -49,7 +49,7 @@ TEST(Cache, WhatIsReadIsWhatWasFoldedLast) {
     std::mt19937_64 random(after + 1);
     const auto store = make_memory_store();
     FoldOptions options;
-    options.cache_bytes = 40'000, options.packs_above_permille = 300, options.packs_after = after;
+    options.cache_bytes = 6'000, options.packs_above_permille = 300, options.packs_after = after;
     StateCache cache(operators(), *store, options);
     std::map<uint64_t, int64_t> likers;  // the naive cache
     uint64_t flight = 0, landed = 0;
