@@ -46,6 +46,7 @@ std::pair<uint64_t, uint64_t> CellTable::at(uint32_t cell) const {
 }
 
 std::shared_ptr<const CellTable> BoardCounts::of(const Published& at, BoardNumber board, Status& status) {
+  const std::lock_guard making(making_[board]);
   {
     const std::lock_guard lock(mutex_);
     const auto& [number, table] = tables_[board];
@@ -88,6 +89,7 @@ Place Reading::place(const ScoresState& scores, uint64_t user, BoardNumber board
 }
 
 Reading::Sorted Reading::sorted(BoardNumber board, uint32_t cell, Status& status) const {
+  const std::lock_guard making(making_[board]);
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = sorted_.find({board, cell}); it != sorted_.end()) return it->second;
@@ -132,6 +134,7 @@ Rank Reading::rank(const ScoresState& scores, uint64_t user, BoardNumber board, 
 }
 
 std::shared_ptr<const CellTable> Reading::top(BoardNumber board, Status& status) const {
+  const std::lock_guard making(making_[board]);
   {
     const std::lock_guard lock(mutex_);
     if (const auto it = top_.find(board); it != top_.end()) return it->second;

@@ -63,6 +63,7 @@ class BoardCounts {
 
  private:
   std::mutex mutex_;
+  std::array<std::mutex, ScoresState::kBoardsMax> making_;  // one counts, others wait for it
   std::map<BoardNumber, std::pair<uint64_t, std::shared_ptr<const CellTable>>> tables_;  // with the commit's number
 };
 
@@ -98,6 +99,8 @@ class Reading {
   const std::shared_ptr<const Published> at_;
   BoardCounts& counts_;
   mutable std::mutex mutex_;
+  // What many calls ask for at once, after each commit, is made by one of them.
+  mutable std::array<std::mutex, ScoresState::kBoardsMax> making_;
   mutable std::map<BoardNumber, std::shared_ptr<const CellTable>> top_;
   mutable std::map<std::pair<BoardNumber, uint32_t>, Sorted> sorted_;
   mutable size_t sorted_places_ = 0;
