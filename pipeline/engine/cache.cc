@@ -11,6 +11,12 @@ namespace {
 constexpr size_t kRowGrows = 128;  // from one commit to the next, with its key
 constexpr size_t kSlotBytes = sizeof(CacheSlot) + 32 + 64;
 
+// What a row begins with (encode_state_row).
+int64_t read_timer(Reader& r) {
+  const uint64_t v = r.varint();
+  return v == 0 ? kNoTimer : static_cast<int64_t>((v - 1) >> 1) ^ -static_cast<int64_t>((v - 1) & 1);
+}
+
 // Packed where it pays: its bytes are written and read again at its next fold.
 constexpr size_t kPackedMax = 1024;
 
@@ -43,9 +49,8 @@ bool encode_state_row(CacheSlot& slot, std::string& out) {
 bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, std::unique_ptr<State>* state,
                       bool* blank) {
   Reader r(row);
-  const uint64_t v = r.varint();
+  timer = read_timer(r);
   if (!r.ok()) return false;
-  timer = v == 0 ? kNoTimer : static_cast<int64_t>((v - 1) >> 1) ^ -static_cast<int64_t>((v - 1) & 1);
   if (blank != nullptr) *blank = r.left() == 0;
   if (state == nullptr) return true;
   *state = op.decode(row.substr(row.size() - r.left()));
@@ -83,8 +88,7 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
   std::string_view bytes;
   if (found) {
     Reader r(row);
-    const uint64_t v = r.varint();
-    slot->timer = v == 0 ? kNoTimer : static_cast<int64_t>((v - 1) >> 1) ^ -static_cast<int64_t>((v - 1) & 1);
+    slot->timer = read_timer(r);
     bytes = r.rest();
     slot->blank = bytes.empty();
     if (!r.ok()) status = unreadable(operators_.get(key.op));

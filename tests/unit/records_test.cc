@@ -54,6 +54,16 @@ TEST(FlagRecord, ReadsTheOlderForm) {
   EXPECT_FALSE(decode(old, read));
 }
 
+TEST(FlagRecord, RefusesWhatIsCutShort) {
+  const std::string whole = encode(ring());
+  for (size_t n = 0; n < whole.size(); ++n) {
+    FlagChange change;
+    EXPECT_FALSE(decode(std::string_view(whole).substr(0, n), change)) << n;
+  }
+  FlagChange change;
+  EXPECT_FALSE(decode(whole + "x", change));
+}
+
 TierChange rise() {
   TierChange change;
   change.user_id = "u1", change.from = Tier::kMember, change.to = Tier::kKey, change.visible = Tier::kKey;

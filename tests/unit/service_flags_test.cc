@@ -1,4 +1,7 @@
 // Flags, watches and the outbox over a real engine.
+#include <set>
+
+#include "pipeline/service/convert.h"
 #include "pipeline/service/outbox.h"
 #include "service_rig.h"
 
@@ -222,6 +225,27 @@ TEST_F(ServiceFlagsTest, WatchesResumeWithoutLossOrRepeat) {
   while (reader->Read(&more)) {
   }
   EXPECT_EQ(reader->Finish().error_code(), StatusCode::UNAVAILABLE);
+}
+
+// By the row alone, so that it is the same whenever it is sent: nobody is looked up any more.
+TEST_F(ServiceFlagsTest, ChangesNameTheirUsersByThemselves) {
+  const auto rings = list("kind = ring");
+  ASSERT_EQ(rings.size(), 1u);
+  const pb::Flag flag = get(rings[0].id()).flag();
+  const std::set<std::string> known(flag.subjects().begin(), flag.subjects().end());
+  size_t seen = 0;
+  const Status status = rig().engine->published()->scan_changes(
+      OutKind::kFlag, std::nullopt, [&](const ChangeId& id, std::string_view payload) {
+        pb::FlagRecord record;
+        EXPECT_TRUE(flag_record(id, payload, record));
+        if (record.flag().id() != flag.id()) return true;
+        ++seen;
+        EXPECT_GE(record.flag().subjects_size(), 15);
+        for (const std::string& subject : record.flag().subjects()) EXPECT_EQ(known.count(subject), 1u) << subject;
+        return true;
+      });
+  EXPECT_TRUE(status.ok()) << status.message;
+  EXPECT_GT(seen, 0u);
 }
 
 TEST_F(ServiceFlagsTest, OutboxDeliversEverythingOnceAndThenLetsGo) {
