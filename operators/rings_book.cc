@@ -91,6 +91,7 @@ void RingBook::read_post(uint32_t post) {
   if (posts_[post].read) return;
   posts_[post].read = true;
   const uint64_t hash = posts_[post].hash;
+  posts_[post].birth_us = ledger_.post_birth_us(hash);
   read_rows_.clear();
   ledger_.likers_of(hash, from_us_, to_us_, [&](uint64_t user, int64_t time_us) {
     if (time_us >= from_us_ && time_us <= to_us_) read_rows_.push_back({time_us, user});

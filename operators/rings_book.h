@@ -78,7 +78,7 @@ class RingBook {
 
   // Of a post that has been read: one row a user, the earliest.
   const Rows& rows(uint32_t post) const { return posts_[post].rows; }
-  int64_t birth_us(uint32_t post) const { return ledger_.post_birth_us(posts_[post].hash); }
+  int64_t birth_us(uint32_t post) const { return posts_[post].birth_us; }
   size_t row_count() const { return row_times_.size(); }
   const int64_t* row_times() const { return row_times_.data(); }
   uint32_t row_user(uint32_t row) const { return row_users_[row]; }
@@ -101,6 +101,7 @@ class RingBook {
   struct Post {
     uint64_t hash = 0;
     Rows rows;
+    int64_t birth_us = 0;
     uint32_t last_like = kNone;  // the chain of likes by users read
     bool read = false;
   };

@@ -2,6 +2,8 @@
 // than members' share of likes on other posts in that window says? For each member: more of the targets than others who
 // like targets? Both steps alternate until the block stands still; its score pays for the choice of window, targets and
 // members.
+#include <absl/container/node_hash_map.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -23,6 +25,7 @@ constexpr uint32_t kMembersOnTarget = 3;     // below that a target is not looke
 constexpr uint64_t kFirstTargets = 10;       // targets guessed before any is chosen
 constexpr uint32_t kTries = 8;               // blocks tried of one component
 constexpr size_t kPartShare = 4;             // targets go together if one of so many likers is common
+constexpr size_t kStepsKept = 256;           // rounds remembered
 constexpr uint64_t kLeastShareOfMean = 400;  // permille of the members' mean hits that a member must have
 
 // Users and posts by their numbers in the book, in the order of their hashes.
@@ -42,6 +45,14 @@ struct Block {
   std::vector<Target> targets;  // by post
   Nats score = 0;
   uint32_t odds = 0, density_permille = 0;
+};
+
+// What one round of the test makes of a set of members and the posts of their targets. Starts that differ by a few
+// users soon come to the same sets, so what is known is kept.
+struct Step {
+  Block block;          // without members: the test ends here, with nothing
+  bool judged = false;  // the block's figures are there, and
+  Users first;          // first_part() of it
 };
 
 // How many two ascending lists have in common.
@@ -98,18 +109,19 @@ class BlockTest {
     for (uint32_t tries = 0; tries < kTries && !waiting.empty(); ++tries) {
       const Users from = std::move(waiting.back());
       waiting.pop_back();
-      Block block = settle(from);
-      if (block.members.empty()) continue;
-      Users first = first_part(block);
+      const Step* const step = settle(from);
+      if (step == nullptr) continue;
+      const Block& block = step->block;
+      const Users& first = step->first;
       if (first.size() >= config_.members_min && first.size() < block.members.size()) {
         waiting.push_back(minus(from, first));
-        waiting.push_back(std::move(first));
+        waiting.push_back(first);
         continue;
       }
       if (!passes(block)) continue;
       waiting.push_back(minus(from, block.members));
       if (waiting.back().size() < config_.members_min || waiting.back().size() == from.size()) waiting.pop_back();
-      blocks.push_back(std::move(block));
+      blocks.push_back(block);
     }
     return blocks;
   }
@@ -184,22 +196,41 @@ class BlockTest {
     return part;
   }
 
-  Block settle(Users members) {
-    Block block;
-    block.members = std::move(members);
+  // The round with which the block stands still, or the last; null where nothing is left. Until the next call.
+  const Step* settle(const Users& members) {
+    if (steps_.size() >= kStepsKept) steps_.clear();
+    static const Block kNothing;
+    const Users* now = &members;
+    const std::vector<Target>* targets = &kNothing.targets;
+    Step* step = nullptr;
     for (uint32_t round = 0; round < Limits::kBlockRounds; ++round) {
-      std::vector<Target> targets = choose_targets(block);
-      const bool same_targets = same(targets, block.targets);
-      block.targets = std::move(targets);
-      if (block.targets.size() < config_.targets_min) return {};
-      Users chosen = choose_members(block);
-      const bool same_members = chosen == block.members;
-      block.members = std::move(chosen);
-      if (block.members.size() < config_.members_min) return {};
-      if (same_targets && same_members) break;
+      step = &step_from(*now, *targets);
+      if (step->block.members.empty()) return nullptr;
+      const bool stands = same(step->block.targets, *targets) && step->block.members == *now;
+      now = &step->block.members, targets = &step->block.targets;
+      if (stands) break;
     }
-    judge(block);
-    return block;
+    if (!step->judged) {
+      judge(step->block);
+      step->first = first_part(step->block);
+      step->judged = true;
+    }
+    return step;
+  }
+
+  // Depends on the members and on the targets' posts only.
+  Step& step_from(const Users& members, const std::vector<Target>& targets) {
+    std::pair<Users, std::vector<uint32_t>> from{members, {}};
+    for (const Target& t : targets) from.second.push_back(t.post);
+    const auto [at, is_new] = steps_.try_emplace(std::move(from));
+    Step& step = at->second;
+    if (!is_new) return step;
+    std::vector<Target> chosen = choose_targets(members, at->first.second);
+    if (chosen.size() < config_.targets_min) return step;
+    Users users = choose_members(members.size(), chosen);
+    if (users.size() < config_.members_min) return step;
+    step.block.members = std::move(users), step.block.targets = std::move(chosen);
+    return step;
   }
 
   static bool same(const std::vector<Target>& a, const std::vector<Target>& b) {
@@ -207,12 +238,11 @@ class BlockTest {
                       [](const Target& x, const Target& y) { return x.post == y.post && x.author == y.author; });
   }
 
-  std::vector<Target> choose_targets(const Block& block) {
-    for (const uint32_t user : block.members) book_.read_user(user);
-    std::vector<uint32_t> chosen;
-    for (const Target& t : block.targets) chosen.push_back(t.post);
+  // The members' targets; `chosen`: the posts of those they had.
+  std::vector<Target> choose_targets(const Users& members, const std::vector<uint32_t>& chosen) {
+    for (const uint32_t user : members) book_.read_user(user);
     std::vector<Target> candidates;
-    for (const RingShare::Liked& liked : share_.begin(block.members)) {
+    for (const RingShare::Liked& liked : share_.begin(members)) {
       if (liked.likes < kMembersOnTarget) continue;
       Target& t = candidates.emplace_back();
       t.post = liked.post, t.author = book_.detail(liked.like).author;
@@ -221,14 +251,14 @@ class BlockTest {
     for (const Target& t : candidates) book_.read_post(t.post);
     share_.look(chosen);
 
-    const uint64_t before = block.targets.empty() ? kFirstTargets : block.targets.size();
+    const uint64_t before = chosen.empty() ? kFirstTargets : chosen.size();
     const Nats choice = ln_ratio(std::max(posts_, before), before) + kNat;
     // The first view alone can only say too much: whom it does not convince needs no closer look.
     std::vector<Target> targets;
     choose(candidates, choice, targets);
     if (targets.size() < config_.targets_min) return {};
     // Before there are targets all candidates are left out of the second view.
-    std::vector<uint32_t> left_out = std::move(chosen);
+    std::vector<uint32_t> left_out = chosen;
     if (left_out.empty()) {
       for (const Target& t : candidates) left_out.push_back(t.post);
     }
@@ -305,17 +335,16 @@ class BlockTest {
   };
 
   // The targets of a block as hits_of needs them: by post, and in the order in which their windows open and close.
-  void lay_out(const Block& block) {
-    targets_ = &block.targets;
-    const uint32_t n = static_cast<uint32_t>(block.targets.size());
+  void lay_out(const std::vector<Target>& targets) {
+    targets_ = &targets;
+    const uint32_t n = static_cast<uint32_t>(targets.size());
     ++laid_out_;
     target_.resize(book_.posts());
     opening_.resize(n), closing_.resize(n), tries_.resize(n);
     for (uint32_t t = 0; t < n; ++t) {
-      target_[block.targets[t].post] = {laid_out_, t};
+      target_[targets[t].post] = {laid_out_, t};
       opening_[t] = closing_[t] = t;
     }
-    const auto& targets = block.targets;
     std::sort(opening_.begin(), opening_.end(),
               [&](uint32_t a, uint32_t b) { return targets[a].span.from < targets[b].span.from; });
     std::sort(closing_.begin(), closing_.end(),
@@ -353,17 +382,18 @@ class BlockTest {
     return h;
   }
 
-  Users choose_members(const Block& block) {
+  // Of the targets' likers; `before`: how many members there were.
+  Users choose_members(size_t before, const std::vector<Target>& targets) {
     std::vector<uint32_t> likers;
     hits_.resize(book_.users(), 0);
-    for (const Target& t : block.targets) {
+    for (const Target& t : targets) {
       in_window(t, [&](uint32_t user) {
         if (hits_[user]++ == 0) likers.push_back(user);
       });
     }
     std::erase_if(likers, [&](uint32_t user) { return std::exchange(hits_[user], 0) < 2; });
-    const Nats choice = ln_ratio(std::max<uint64_t>(users_, block.members.size()), block.members.size()) + kNat;
-    lay_out(block);
+    const Nats choice = ln_ratio(std::max<uint64_t>(users_, before), before) + kNat;
+    lay_out(targets);
     std::vector<std::pair<uint32_t, uint32_t>> convinced;
     uint64_t sum = 0;
     for (const uint32_t user : likers) {
@@ -384,7 +414,7 @@ class BlockTest {
     const size_t m = block.members.size(), n = block.targets.size();
     uint64_t hits = 0, expected_q20 = 0;
     Nats by_target = 0, by_member = 0;
-    lay_out(block);
+    lay_out(block.targets);
     for (const uint32_t user : block.members) {
       const Hits h = hits_of(user);
       hits += h.hits, expected_q20 += h.expected_q20;
@@ -408,6 +438,7 @@ class BlockTest {
   const RingsConfig& config_;
   RingShare share_;
   uint64_t users_, posts_;
+  absl::node_hash_map<std::pair<Users, std::vector<uint32_t>>, Step> steps_;  // by members and targets' posts
   // Kept from call to call.
   std::vector<uint32_t> places_, place_, hits_;
   struct Laid {
