@@ -313,12 +313,16 @@ class Posts final : public OperatorOf<PostsState> {
       if (came > 0) {
         RingCounts counts;
         const uint32_t time_s = c.event.time_us <= 0 ? 0 : static_cast<uint32_t>(c.event.time_us / kSecondUs);
-        const auto pairs = s.likers.on_like(key.hash, c.author.hash, {c.event.home.hash, time_s, c.degree}, &counts);
+        std::optional<PairMessage> pairs;
+        if (context.community().rings.enabled)
+          pairs = s.likers.on_like(key.hash, c.author.hash, {c.event.home.hash, time_s, c.degree}, &counts);
+        else
+          s.likers.count_like(time_s, &counts);
         if (counts.posts != 0) {
           const auto now_s = static_cast<uint32_t>(std::max<int64_t>(0, context.now_us() / kSecondUs));
           context.count({kCounterRings, now_s / RingLimits::kEpochS * 8 + 2}, static_cast<int64_t>(counts.posts));
         }
-        if (pairs && context.community().rings.enabled) {
+        if (pairs) {
           std::string payload(1, static_cast<char>(MessageKind::kPairs));
           pairs->encode(payload);
           context.send(OperatorId::kPeople, c.event.home, c.event.time_us, c.event.id_hash, payload);

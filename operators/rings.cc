@@ -60,12 +60,7 @@ RingCounts RingFigures::over(uint32_t of_epoch) const {
 
 std::optional<PairMessage> TargetLikers::on_like(uint64_t post, uint64_t author, const LikerSeen& seen,
                                                  RingCounts* counts) {
-  if (likes_ == 0) {
-    first_s_ = seen.time_s;
-    ++counts->posts;
-  }
-  if (likes_ != UINT32_MAX) ++likes_;
-  first_s_ = std::min(first_s_, seen.time_s);
+  count_like(seen.time_s, counts);
   const auto leaves = [&](const Held& h) {
     return static_cast<uint64_t>(h.time_s) + Limits::kWindowS < seen.time_s || h.user == seen.user;
   };
@@ -117,6 +112,15 @@ std::optional<PairMessage> TargetLikers::on_like(uint64_t post, uint64_t author,
   }
   recent_.push_back({seen.user, seen.time_s, seen.degree});
   return message;
+}
+
+void TargetLikers::count_like(uint32_t time_s, RingCounts* counts) {
+  if (likes_ == 0) {
+    first_s_ = time_s;
+    ++counts->posts;
+  }
+  if (likes_ != UINT32_MAX) ++likes_;
+  first_s_ = std::min(first_s_, time_s);
 }
 
 void TargetLikers::on_undo(uint64_t user) {

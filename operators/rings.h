@@ -133,6 +133,8 @@ class TargetLikers {
  public:
   // `post` and `author` are echoed. Nothing if no earlier liker is held. A liker already held is only refreshed.
   std::optional<PairMessage> on_like(uint64_t post, uint64_t author, const LikerSeen& seen, RingCounts* counts);
+  // The same where nobody looks for rings: only counts, and holds nobody.
+  void count_like(uint32_t time_s, RingCounts* counts);
   void on_undo(uint64_t user);
   uint32_t likes() const { return likes_; }      // ever, undone ones too
   uint32_t first_s() const { return first_s_; }  // time of the first like
