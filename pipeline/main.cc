@@ -1,11 +1,16 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <string_view>
 
+#include "pipeline/program/large_pages.h"
 #include "pipeline/program/program.h"
 #include "pipeline/service/ctl.h"
 #include "pipeline/tools/cli.h"
 
 int main(int argc, char** argv) {
+  using namespace std::literals;
+  if (argc > 1 && (argv[1] == "serve"sv || argv[1] == "replay"sv || argv[1] == "rebuild"sv))
+    bellwether::restart_with_large_pages(argv);
   CLI::App app("Bellwether finds a community's key users and the manipulation of their scores, live.", "bellwether");
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::help);
