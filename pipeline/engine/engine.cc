@@ -182,7 +182,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   tell_erased();
   committed_at_ = now_us();
   published_ = std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_,
-                                                 runner_->version(), 0, erased_);
+                                                 runner_->version(), 0, erased_, runner_->boards());
   uint64_t removed = 0;
   if (store_.get(Family::kMeta, keys::kErased, row, status)) removed = Reader(row).varint();
   if (!status.ok()) return status;
@@ -509,7 +509,7 @@ Status Engine::commit() {
   job.publish = [this, progress = progress_, version = runner_->version(), number = flight_,
                  erased = runner_->erased()](std::shared_ptr<const Snapshot> snapshot) {
     auto next = std::make_shared<const Published>(std::move(snapshot), operators_, versions_, progress, version, number,
-                                                  erased);
+                                                  erased, runner_->boards());
     const std::lock_guard lock(mutex_);
     published_ = std::move(next);
     published_changed_.notify_all();

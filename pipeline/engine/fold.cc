@@ -65,6 +65,7 @@ Status TickRunner::open() {
                               return true;
                             });
   env_.version = version_at(progress_.folded);
+  if (status.ok() && broken.ok()) status = list_counts_.open(store_, *set_);
   return status.ok() ? broken : status;
 }
 

@@ -14,6 +14,7 @@
 
 #include "pipeline/engine/fold_options.h"
 #include "pipeline/engine/index_overlay.h"
+#include "pipeline/engine/list_counts.h"
 #include "pipeline/engine/meta.h"
 #include "pipeline/engine/pool.h"
 #include "pipeline/engine/rows.h"
@@ -36,7 +37,7 @@ class TickRunner final : public StateReader {
   // Puts rows that hold a name of theirs into the write set anew, without it (erasure.h). `outbox_from`: the first row
   // of the outbox that is still there.
   Status scrub(std::span<const RowName> rows, uint64_t outbox_from);
-  // Reads counters and dead letters' keys; after `progress` was filled.
+  // Reads counters and dead letters' keys; after `progress` was filled and a write set given.
   Status open();
 
   // Reads what the facts of these records will need, if it is not in memory.
@@ -54,6 +55,9 @@ class TickRunner final : public StateReader {
   // For the commit: everything beside `progress` that is not in the set yet, states too. What it gives is called with
   // the same set on the commit's thread: it adds the rows that need no fold to stand still.
   std::function<void(WriteSet&)> write(WriteSet& set, uint64_t flight);
+  // How many users the cells of each board have, as of the last commit whose rows were made; on the commit's thread, or
+  // while no commit is under way.
+  const std::shared_ptr<const BoardTables>& boards() const { return list_counts_.tables(); }
   void committed(uint64_t flight);  // that commit is in the store
   void evict();                     // between ticks
   // What a commit would write, and what the states that it waits for take in memory.
@@ -98,6 +102,7 @@ class TickRunner final : public StateReader {
   Pool pool_;
   Timers timers_;
   IndexOverlay index_;
+  ListCounts list_counts_;
   Counters counters_;
   std::vector<PartitionId> partition_ids_;
   std::vector<uint64_t> consumed_;  // by partition

@@ -182,13 +182,13 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
     shard->write_blocks(set);
   }
   counters_.write(set);
-  return [states = std::move(states), index = index_.take_changes(),
+  return [this, states = std::move(states), index = index_.take_changes(),
           timers = timers_.take_changes()](WriteSet& rest) mutable {
     for (StateRows& rows : states) {
       rows.write(rest);
       rows = {};
     }
-    write_index(std::move(index), rest);
+    write_index(std::move(index), rest, list_counts_);
     write_timers(std::move(timers), rest);
   };
 }

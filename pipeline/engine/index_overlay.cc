@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pipeline/engine/list_counts.h"
+
 namespace bellwether {
 
 namespace {
@@ -87,7 +89,7 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
   return {};
 }
 
-void write_index(IndexChanges changes, WriteSet& set) {
+void write_index(IndexChanges changes, WriteSet& set, ListCounts& counts) {
   std::vector<IndexPlace> places;
   places.reserve(changes.size());
   for (const auto& [place, of] : changes) places.push_back(place);
@@ -95,15 +97,19 @@ void write_index(IndexChanges changes, WriteSet& set) {
   for (const IndexPlace& place : places) {
     Changes& of = changes[place];
     settle_changes(of);
+    int64_t more = 0;
     for (const auto& [key, present] : of) {
       const IndexKey row{place.index, place.order, key};
+      more += present ? 1 : -1;
       if (present) {
         set.put(Family::kViews, keys::index(row), {});
       } else {
         set.erase(Family::kViews, keys::index(row));
       }
     }
+    if (more != 0 && ListCounts::counts(place.index)) counts.add(place, more);
   }
+  counts.write(set);
 }
 
 }  // namespace bellwether

@@ -24,7 +24,6 @@ struct IndexPlace {
   }
 };
 using IndexChanges = absl::flat_hash_map<IndexPlace, std::vector<std::pair<Key, bool>>>;
-void write_index(IndexChanges changes, WriteSet& set);
 
 class IndexOverlay {
  public:

@@ -160,6 +160,17 @@ std::string erasing(uint64_t user) { return Maker(9).u8('e').u64(user).take(); }
 std::string erasing_begin() { return "e"; }
 std::string erasing_end() { return "f"; }
 
+std::string list_count(uint8_t index, uint64_t order) { return Maker(10).u8('n').u8(index).u64(order).take(); }
+std::string list_count_begin() { return "n"; }
+std::string list_count_end() { return "o"; }
+bool parse_list_count(std::string_view bytes, uint8_t& index, uint64_t& order) {
+  Parser p(bytes);
+  if (p.read(1) != 'n') return false;
+  index = static_cast<uint8_t>(p.read(1));
+  order = p.read(8);
+  return p.done();
+}
+
 std::string counter(CounterId id) { return Maker(7).u8('c').u16(id.family).u32(id.number).take(); }
 std::string counter_begin() { return "c"; }
 std::string counter_end() { return "d"; }

@@ -9,7 +9,8 @@
 //            'I', index u8, order u64, kind u8, hash u64                                           lists
 //   outbox   number u64
 //   control  number u64
-//   meta     text; 'c', family u16, number u32 is a counter; 'e', user hash u64 is the name of one being erased
+//   meta     text; 'c', family u16, number u32 is a counter; 'e', user hash u64 is the name of one being erased;
+//            'n', index u8, order u64 is how many rows a list has there
 #pragma once
 
 #include <cstdint>
@@ -120,12 +121,18 @@ std::string counter_begin();
 std::string counter_end();
 bool parse_counter(std::string_view bytes, CounterId& out);
 
+std::string list_count(uint8_t index, uint64_t order);
+std::string list_count_begin();
+std::string list_count_end();
+bool parse_list_count(std::string_view bytes, uint8_t& index, uint64_t& order);
+
 std::string erasing(uint64_t user);
 std::string erasing_begin();
 std::string erasing_end();
 
 constexpr std::string_view kErased = "removed";     // varint: so many of the control log's erasures left no trace
 constexpr std::string_view kProgress = "progress";  // see meta.h
+constexpr std::string_view kListed = "listed";      // "1": the rows of list_count are kept
 constexpr std::string_view kFixed = "fixed";
 
 }  // namespace keys

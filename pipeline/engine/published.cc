@@ -50,6 +50,12 @@ Status Published::counters(uint16_t family, std::map<uint32_t, int64_t>& out) co
                          });
 }
 
+const CellTable& Published::board(IndexId index, uint8_t plus) const {
+  static const CellTable kEmpty;
+  const auto list = static_cast<size_t>(static_cast<uint8_t>(index) + plus);
+  return boards_ != nullptr && (*boards_)[list] != nullptr ? *(*boards_)[list] : kEmpty;
+}
+
 Status Published::scan_index(IndexId index, uint8_t plus, bool largest_first, const std::optional<IndexKey>& after,
                              const std::function<bool(const IndexKey&)>& visit) const {
   const auto list = static_cast<uint8_t>(static_cast<uint8_t>(index) + plus);

@@ -11,6 +11,7 @@
 
 #include "operators/erased.h"
 #include "pipeline/engine/config_version.h"
+#include "pipeline/engine/list_counts.h"
 #include "pipeline/engine/meta.h"
 #include "pipeline/engine/operator_set.h"
 #include "pipeline/engine/rows.h"
@@ -22,14 +23,15 @@ class Published {
  public:
   Published(std::shared_ptr<const Snapshot> snapshot, const OperatorSet& operators,
             std::shared_ptr<const std::vector<ConfigVersion>> versions, EngineProgress progress, uint16_t version,
-            uint64_t number, std::shared_ptr<const Erased> erased)
+            uint64_t number, std::shared_ptr<const Erased> erased, std::shared_ptr<const BoardTables> boards = nullptr)
       : snapshot_(std::move(snapshot)),
         operators_(operators),
         versions_(std::move(versions)),
         progress_(std::move(progress)),
         version_(version),
         number_(number),
-        erased_(std::move(erased)) {}
+        erased_(std::move(erased)),
+        boards_(std::move(boards)) {}
 
   // Commits since the process began; rises by one with each. 0: what a restart found.
   uint64_t number() const { return number_; }
@@ -61,6 +63,8 @@ class Published {
   // Every counter of a family that is not 0, by number.
   Status counters(uint16_t family, std::map<uint32_t, int64_t>& out) const;
 
+  // How many users each cell of a board has. Of what an engine published; elsewhere nobody is counted.
+  const CellTable& board(IndexId index, uint8_t plus) const;
   // Visitors return false to stop. Rows of one list in order, smallest first or largest first, beginning behind `after`
   // if given.
   Status scan_index(IndexId index, uint8_t plus, bool largest_first, const std::optional<IndexKey>& after,
@@ -92,6 +96,7 @@ class Published {
   uint16_t version_;
   uint64_t number_;
   std::shared_ptr<const Erased> erased_;
+  std::shared_ptr<const BoardTables> boards_;
 };
 
 // Reads through a Published; what it hands out lives until clear(). One thread.

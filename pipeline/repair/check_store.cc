@@ -9,6 +9,7 @@
 #include "operators/flags.h"
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/control.h"
+#include "pipeline/engine/list_counts.h"
 #include "pipeline/engine/rows.h"
 #include "pipeline/repair/check.h"
 #include "pipeline/repair/check_state.h"
@@ -139,7 +140,9 @@ class StoreCheck {
   std::vector<ConfigVersion> versions_;
   uint16_t version_ = 0;
   std::map<CounterId, int64_t> stored_sums_, sums_;
-  std::array<RowSum, 256> lists_, listed_;  // as states say; as rows stand
+  std::map<IndexPlace, int64_t> stored_places_, places_;  // rows of boards by place, as counted; as they stand
+  bool counted_ = false;                                  // a store of before there were counts has none
+  std::array<RowSum, 256> lists_, listed_;                // as states say; as rows stand
   RowSum timers_, timed_;
 };
 
@@ -147,9 +150,17 @@ void StoreCheck::meta() {
   bool progress = false;
   walk(Family::kMeta, "meta", [&](std::string_view key, std::string_view value) {
     CounterId id;
+    IndexPlace place;
     if (key == keys::kProgress) {
       progress = progress_.decode(value);
       if (!progress) faults_.add(FaultKind::kUnreadable, "meta/progress", "cannot be read");
+    } else if (key == keys::kListed) {
+      counted_ = true;
+    } else if (keys::parse_list_count(key, place.index, place.order)) {
+      Reader r(value);
+      stored_places_[place] = static_cast<int64_t>(r.varint());
+      if (!r.ok() || !r.done()) faults_.add(FaultKind::kUnreadable, "meta/" + hex(key), "is no count");
+      ++figures_.counters;
     } else if (keys::parse_counter(key, id)) {
       Reader r(value);
       const int64_t sum = r.zigzag();
@@ -265,6 +276,7 @@ void StoreCheck::views() {
     if (keys::parse_index(key, at)) {
       ++figures_.index_rows;
       listed_[at.index].add(key);
+      if (ListCounts::counts(at.index)) ++places_[{at.index, at.order}];
     } else if (keys::parse_change(key, kind, id)) {
       ++figures_.changes;
       if (!payload_reads(static_cast<uint8_t>(kind), value))
@@ -386,6 +398,14 @@ void StoreCheck::compare_counters() {
     if (pair.first != pair.second)
       faults_.add(FaultKind::kCounter, "sum " + std::to_string(id.family) + "/" + std::to_string(id.number),
                   "is " + std::to_string(pair.first) + ", the states count " + std::to_string(pair.second));
+  if (!counted_) return;
+  std::map<IndexPlace, std::pair<int64_t, int64_t>> rows;
+  for (const auto& [place, count] : stored_places_) rows[place].first = count;
+  for (const auto& [place, count] : places_) rows[place].second = count;
+  for (const auto& [place, pair] : rows)
+    if (pair.first != pair.second && lists_[place.index] == listed_[place.index])  // else a row is wrong, as was said
+      faults_.add(FaultKind::kCounter, list_name(place.index) + ", at " + std::to_string(place.order),
+                  "counts " + std::to_string(pair.first) + " rows, there are " + std::to_string(pair.second));
 }
 
 }  // namespace

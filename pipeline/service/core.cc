@@ -115,7 +115,7 @@ std::shared_ptr<const Reading> ServiceCore::newest() {
   auto published = deps_.published();
   const std::lock_guard lock(mutex_);
   if (newest_ == nullptr || newest_->at().number() < published->number())
-    newest_ = std::make_shared<const Reading>(std::move(published), counts_);
+    newest_ = std::make_shared<const Reading>(std::move(published));
   return newest_;
 }
 

@@ -155,7 +155,6 @@ class ServiceCore {
   const Hasher hasher_;
   const uint64_t process_;
   const SystemTime started_;
-  BoardCounts counts_;
   PinnedReadings pinned_;
   Budget queries_, writes_;
   Executor queries_executor_, writes_executor_, watches_executor_;

@@ -140,7 +140,7 @@ class UserValues {
       case kLikers:
         return {{s != nullptr ? s->likers : 0, {}}};
       case kPercentile:
-        return {{s != nullptr ? reading.percentile_permille(*s, kOverallBoard, lookup_.status()) : 0, {}}};
+        return {{s != nullptr ? reading.percentile_permille(*s, kOverallBoard) : 0, {}}};
       case kClosed:
         return {{people() != nullptr && people()->closed ? 1 : 0, {}}};
       default:
@@ -416,9 +416,8 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
       return lookup.status().ok();
     });
     if (!walked.ok()) return io_error(walked);
-    Status counted;
-    out.set_total_users(reading.cells(choice.board(), counted)->total);
-    if (!lookup.status().ok() || !counted.ok()) return io_error(lookup.status().ok() ? counted : lookup.status());
+    out.set_total_users(reading.cells(choice.board()).total);
+    if (!lookup.status().ok()) return io_error(lookup.status());
     if (more && out.entries_size() == 0)
       return call_error_retry(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE",
                               "the deadline passed while the board was read", 0);

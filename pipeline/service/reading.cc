@@ -11,8 +11,6 @@ namespace {
 
 constexpr size_t kSortMax = 20'000;           // users of a cell that are sorted
 constexpr size_t kSortedPlacesMax = 200'000;  // kept a reading
-constexpr auto kCountedFor = std::chrono::seconds(10);
-constexpr auto kCheapCount = std::chrono::milliseconds(20);
 
 IndexId index_of(BoardNumber board) {
   return board < kCapabilities ? IndexId::kCapabilityBoards : IndexId::kProfileBoards;
@@ -24,11 +22,6 @@ uint8_t list_of(BoardNumber board) {
   return static_cast<uint8_t>(static_cast<uint8_t>(index_of(board)) + plus_of(board));
 }
 
-void add_cell(CellTable& table, uint32_t cell, uint64_t count) {
-  if (table.cells.empty() || table.cells.back().cell != cell) table.cells.push_back({cell, table.total, 0});
-  table.cells.back().count += count, table.total += count;
-}
-
 // The sum over a later base block: a block is one halving.
 uint128 rebased(const Place& place, int64_t base) {
   const int64_t by = base - place.base;
@@ -38,46 +31,7 @@ uint128 rebased(const Place& place, int64_t base) {
 
 }  // namespace
 
-std::pair<uint64_t, uint64_t> CellTable::at(uint32_t cell) const {
-  const auto it =
-      std::lower_bound(cells.begin(), cells.end(), cell, [](const Cell& c, uint32_t v) { return c.cell > v; });
-  if (it == cells.end()) return {total, 0};
-  return {it->above, it->cell == cell ? it->count : 0};
-}
-
-std::shared_ptr<const CellTable> BoardCounts::of(const Published& at, BoardNumber board, Status& status) {
-  const std::lock_guard making(making_[board]);
-  {
-    const std::lock_guard lock(mutex_);
-    const auto& [number, table] = tables_[board];
-    if (table != nullptr && (number == at.number() || (table->cost > kCheapCount &&
-                                                       std::chrono::steady_clock::now() - table->made < kCountedFor)))
-      return table;
-  }
-  auto table = std::make_shared<CellTable>();
-  table->made = std::chrono::steady_clock::now();
-  if (board == kOverallBoard) {  // counted by the engine itself
-    std::map<uint32_t, int64_t> counts;
-    status = at.counters(kCounterCells, counts);
-    for (auto it = counts.rbegin(); it != counts.rend(); ++it)
-      if (it->second > 0) add_cell(*table, it->first, static_cast<uint64_t>(it->second));
-  } else {
-    status = at.scan_index(index_of(board), plus_of(board), true, {}, [&](const IndexKey& row) {
-      add_cell(*table, static_cast<uint32_t>(row.order), 1);
-      return true;
-    });
-  }
-  table->cost = std::chrono::steady_clock::now() - table->made;
-  if (!status.ok()) return table;
-  const std::lock_guard lock(mutex_);
-  auto& kept = tables_[board];
-  if (kept.second == nullptr || kept.first < at.number()) kept = {at.number(), table};
-  return table;
-}
-
-std::shared_ptr<const CellTable> Reading::cells(BoardNumber board, Status& status) const {
-  return counts_.of(*at_, board, status);
-}
+const CellTable& Reading::cells(BoardNumber board) const { return at_->board(index_of(board), plus_of(board)); }
 
 Place Reading::place(const ScoresState& scores, uint64_t user, BoardNumber board) const {
   const Sums sums = scores.book.sums(day_of(now_us()), community(), rules());
@@ -118,45 +72,22 @@ Reading::Sorted Reading::sorted(BoardNumber board, uint32_t cell, Status& status
 Rank Reading::rank(const ScoresState& scores, uint64_t user, BoardNumber board, Status& status) const {
   if (board >= boards() || board >= scores.cells.size() || scores.cells[board] == 0) return {};
   const uint32_t cell = scores.cells[board];
-  const std::shared_ptr<const CellTable> first = top(board, status);
-  if (!status.ok()) return {};
-  const auto [above, count] = first->at(cell);
-  if (above < kRanksExact && count > 0) {
-    const Sorted places = sorted(board, cell, status);
-    if (!status.ok()) return {};
-    if (places == nullptr) return {static_cast<uint32_t>(above + 1), false};
-    const auto it = std::find_if(places->begin(), places->end(), [&](const Place& p) { return p.user == user; });
-    const auto rank = static_cast<uint32_t>(above + static_cast<uint64_t>(it - places->begin()) + 1);
-    return {rank, rank <= kRanksExact};
-  }
-  const auto table = cells(board, status);
-  return {static_cast<uint32_t>(std::max<uint64_t>(table->at(cell).first, kRanksExact) + 1), false};
+  const auto [above, count] = cells(board).at(cell);
+  const auto rank = static_cast<uint32_t>(above + 1);
+  if (above >= kRanksExact || count > kSortMax) return {rank, false};
+  const Sorted places = sorted(board, cell, status);
+  if (places == nullptr) return {};
+  const auto it = std::find_if(places->begin(), places->end(), [&](const Place& p) { return p.user == user; });
+  const auto exact = static_cast<uint32_t>(above + static_cast<uint64_t>(it - places->begin()) + 1);
+  return {exact, exact <= kRanksExact};
 }
 
-std::shared_ptr<const CellTable> Reading::top(BoardNumber board, Status& status) const {
-  const std::lock_guard making(making_[board]);
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto it = top_.find(board); it != top_.end()) return it->second;
-  }
-  auto table = std::make_shared<CellTable>();
-  status = at_->scan_index(index_of(board), plus_of(board), true, {}, [&](const IndexKey& row) {
-    const auto cell = static_cast<uint32_t>(row.order);
-    if (table->total >= kRanksExact && table->cells.back().cell != cell) return false;  // the last cell is whole
-    add_cell(*table, cell, 1);
-    return table->total < kRanksExact + kSortMax;
-  });
-  if (!status.ok()) return table;
-  const std::lock_guard lock(mutex_);
-  return top_[board] = table;
-}
-
-uint32_t Reading::percentile_permille(const ScoresState& scores, BoardNumber board, Status& status) const {
+uint32_t Reading::percentile_permille(const ScoresState& scores, BoardNumber board) const {
   if (board >= boards() || board >= scores.cells.size() || scores.cells[board] == 0) return 0;
-  const auto table = cells(board, status);
-  if (table->total == 0) return 0;
-  const uint64_t above = table->at(scores.cells[board]).first;
-  return static_cast<uint32_t>((table->total - std::min(above, table->total)) * 1000 / table->total);
+  const CellTable& table = cells(board);
+  if (table.total == 0) return 0;
+  const uint64_t above = table.at(scores.cells[board]).first;
+  return static_cast<uint32_t>((table.total - std::min(above, table.total)) * 1000 / table.total);
 }
 
 Status Reading::walk(BoardNumber board, bool best_first, const std::optional<Place>& after,

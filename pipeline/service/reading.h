@@ -41,35 +41,9 @@ struct Rank {
   bool exact = false;
 };
 
-// How many users each cell of a board has. Kept from the top cell down.
-struct CellTable {
-  struct Cell {
-    uint32_t cell = 0;
-    uint64_t above = 0, count = 0;
-  };
-  std::vector<Cell> cells;
-  uint64_t total = 0;
-  std::chrono::steady_clock::time_point made;
-  std::chrono::steady_clock::duration cost{};
-  // Users in cells above `cell`, and in it.
-  std::pair<uint64_t, uint64_t> at(uint32_t cell) const;
-};
-
-// Counts of whole boards: beyond place 10,000 ranks are by cell, and where counting a board is dear it is done once in
-// ten seconds, so that such a rank may be as of a tick that much older. Shared by all readings; any thread.
-class BoardCounts {
- public:
-  std::shared_ptr<const CellTable> of(const Published& at, BoardNumber board, Status& status);
-
- private:
-  std::mutex mutex_;
-  std::array<std::mutex, ScoresState::kBoardsMax> making_;  // one counts, others wait for it
-  std::map<BoardNumber, std::pair<uint64_t, std::shared_ptr<const CellTable>>> tables_;  // with the commit's number
-};
-
 class Reading {
  public:
-  Reading(std::shared_ptr<const Published> at, BoardCounts& counts) : at_(std::move(at)), counts_(counts) {}
+  explicit Reading(std::shared_ptr<const Published> at) : at_(std::move(at)) {}
 
   const Published& at() const { return *at_; }
   const CommunityConfig& community() const { return at_->community(); }
@@ -79,11 +53,11 @@ class Reading {
   int64_t now_us() const { return at_->now_us(); }
 
   size_t boards() const { return std::min(ScoresState::kBoardsMax, kCapabilities + community().profiles.size()); }
-  std::shared_ptr<const CellTable> cells(BoardNumber board, Status& status) const;
+  const CellTable& cells(BoardNumber board) const;
   Place place(const ScoresState& scores, uint64_t user, BoardNumber board) const;
   Rank rank(const ScoresState& scores, uint64_t user, BoardNumber board, Status& status) const;
   // Users at or below, of 1,000 with such a score; 0 without one.
-  uint32_t percentile_permille(const ScoresState& scores, BoardNumber board, Status& status) const;
+  uint32_t percentile_permille(const ScoresState& scores, BoardNumber board) const;
   // Walks a board from behind `after` on, the best first or the worst first; `exact`: places stand in exact order here.
   Status walk(BoardNumber board, bool best_first, const std::optional<Place>& after,
               const std::function<bool(const Place&, bool exact)>& visit) const;
@@ -93,15 +67,10 @@ class Reading {
   // The users of a cell, the best first; null where there are too many to sort.
   Sorted sorted(BoardNumber board, uint32_t cell, Status& status) const;
 
-  // The cells of the first 10,000 users.
-  std::shared_ptr<const CellTable> top(BoardNumber board, Status& status) const;
-
   const std::shared_ptr<const Published> at_;
-  BoardCounts& counts_;
   mutable std::mutex mutex_;
   // What many calls ask for at once, after each commit, is made by one of them.
   mutable std::array<std::mutex, ScoresState::kBoardsMax> making_;
-  mutable std::map<BoardNumber, std::shared_ptr<const CellTable>> top_;
   mutable std::map<std::pair<BoardNumber, uint32_t>, Sorted> sorted_;
   mutable size_t sorted_places_ = 0;
 };

@@ -124,7 +124,7 @@ void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user,
   const Rank rank = reading.rank(scores, user, board, status);
   out.set_rank(rank.rank);
   out.set_rank_exact(rank.exact);
-  if (status.ok()) out.set_percentile_permille(reading.percentile_permille(scores, board, status));
+  if (status.ok()) out.set_percentile_permille(reading.percentile_permille(scores, board));
 }
 
 ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const Reading& reading) {
@@ -137,7 +137,7 @@ ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const
   return shown;
 }
 
-void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading, Status& status,
+void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading,
                 pb::TierGates& out) {
   if (tier <= Tier::kMember || tier > Tier::kLead) return;
   out.set_tier(to_pb(tier));
@@ -147,12 +147,12 @@ void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, 
     gate->set_met(check.met);
     if (check.name == "percentile") {  // in thousandths of the community instead of cells
       gate->set_required(reading.community().tiers[static_cast<size_t>(tier)].top_permille);
-      const auto table = reading.cells(kOverallBoard, status);
+      const CellTable& table = reading.cells(kOverallBoard);
       const uint32_t cell = scores.cells.size() > kOverallBoard ? scores.cells[kOverallBoard] : 0;
-      const auto [above, within] = table->at(cell);
-      gate->set_have(table->total == 0 || cell == 0 ? 1000
-                                                    : static_cast<int64_t>((above + 1) * 1000 + table->total - 1) /
-                                                          static_cast<int64_t>(table->total));
+      const auto [above, within] = table.at(cell);
+      gate->set_have(table.total == 0 || cell == 0 ? 1000
+                                                   : static_cast<int64_t>((above + 1) * 1000 + table.total - 1) /
+                                                         static_cast<int64_t>(table.total));
     } else {
       gate->set_required(check.required);
       gate->set_have(check.have);
@@ -262,10 +262,9 @@ bool user_message(Lookup& lookup, uint64_t user, Audience audience, pb::User& ou
     fill_rank(reading, s, user, kCapabilities + p, lookup.status(), *score);
   }
   const Standing standing = standing_of(s, community, reading.rules(), reading.now_us());
-  if (tier > Tier::kMember) fill_gates(tier, standing, s, reading, lookup.status(), *out.mutable_tier_gates());
+  if (tier > Tier::kMember) fill_gates(tier, standing, s, reading, *out.mutable_tier_gates());
   if (tier < Tier::kLead)
-    fill_gates(static_cast<Tier>(static_cast<int>(tier) + 1), standing, s, reading, lookup.status(),
-               *out.mutable_next_tier_gates());
+    fill_gates(static_cast<Tier>(static_cast<int>(tier) + 1), standing, s, reading, *out.mutable_next_tier_gates());
   fill_portrait(reading, scores, people, view.capability_micros, *out.mutable_portrait());
   out.mutable_portrait()->set_percentile_permille(out.overall().percentile_permille());
   if (staff) fill_flags(lookup, scores, people, out);

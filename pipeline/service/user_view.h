@@ -20,7 +20,7 @@ struct ShownTier {
 ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const Reading& reading);
 
 // What a tier asks for and what the user has; nothing for kMember.
-void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading, Status& status,
+void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading,
                 pb::TierGates& out);
 
 // Time of the latest event of theirs that is still known: exact for likes and the like, else the day's beginning; 0 for

@@ -218,6 +218,7 @@ TEST_F(Check, PlaceAltered) {
   ASSERT_NE(cell, 0U);
   s.cells[0] += 8;
   put_state(key, s);
+  erase(Family::kMeta, std::string(keys::kListed));  // or the board's counts were wrong too
   erase(Family::kViews, keys::index({static_cast<uint8_t>(IndexId::kCapabilityBoards), cell, key.key}));
   put(Family::kViews, keys::index({static_cast<uint8_t>(IndexId::kCapabilityBoards), cell + 8, key.key}), "");
   EXPECT_TRUE(names(check(*store_), FaultKind::kScore, {"\"" + s.id + "\"", "boards"}));
@@ -276,6 +277,20 @@ TEST_F(Check, SumAltered) {
   Writer(row).zigzag(1);
   put(Family::kMeta, keys::counter({kCounterUsers, 0}), row);
   EXPECT_TRUE(names(check(*store_), FaultKind::kCounter, {"is 1", "states count"}));
+}
+
+TEST_F(Check, CountOfABoardAltered) {
+  const auto [key, s] = state<ScoresState>(OperatorId::kScores, is_user_with_points);
+  const auto board = static_cast<uint8_t>(IndexId::kProfileBoards);
+  std::string row;
+  Writer(row).varint(1000);
+  put(Family::kMeta, keys::list_count(board, s.cells[4]), row);
+  EXPECT_TRUE(names(check(*store_), FaultKind::kCounter, {"profile 0", "counts 1000 rows"}));
+  erase(Family::kMeta, keys::list_count(board, s.cells[4]));
+  EXPECT_TRUE(names(check(*store_), FaultKind::kCounter, {"profile 0", "counts 0 rows"}));
+  // A store of before there were counts has none, and says so.
+  erase(Family::kMeta, std::string(keys::kListed));
+  EXPECT_EQ(text(check(*store_)), "");
 }
 
 TEST_F(Check, StateCut) {

@@ -49,6 +49,7 @@ TEST(EngineKeys, Frozen) {
             "8000000000000004");
   EXPECT_EQ(hex(keys::number(258)), "0000000000000102");
   EXPECT_EQ(hex(keys::counter({1, 2})), "63000100000002");
+  EXPECT_EQ(hex(keys::list_count(33, 9)), "6e210000000000000009");
 }
 
 TEST(EngineKeys, ReadBack) {
@@ -75,6 +76,10 @@ TEST(EngineKeys, ReadBack) {
   ASSERT_TRUE(keys::parse_change(keys::change(OutKind::kFlag, {{INT64_MIN, 9}, kName, 3}), kind, change));
   EXPECT_EQ(kind, OutKind::kFlag);
   EXPECT_EQ(change, (ChangeId{{INT64_MIN, 9}, kName, 3}));
+  IndexKey place;
+  ASSERT_TRUE(keys::parse_list_count(keys::list_count(255, UINT64_MAX), place.index, place.order));
+  EXPECT_EQ(place, (IndexKey{255, UINT64_MAX, {}}));
+  EXPECT_LT(keys::list_count(255, UINT64_MAX), keys::list_count_end());
   DeadKey dead;
   ASSERT_TRUE(keys::parse_dead(keys::dead({{7, 8}, 9, -1, 10}), dead));
   EXPECT_EQ(dead, (DeadKey{{7, 8}, 9, -1, 10}));

@@ -10,6 +10,7 @@
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/counters.h"
 #include "pipeline/engine/index_overlay.h"
+#include "pipeline/engine/list_counts.h"
 #include "pipeline/engine/timers.h"
 
 namespace bellwether {
@@ -136,10 +137,38 @@ TEST(EngineParts, CountersAreSumsInOrder) {
   }
 }
 
+// How many rows of each place tables name, and that what they say above each is the sum.
+std::map<std::pair<uint8_t, uint64_t>, uint64_t> places(const BoardTables& tables) {
+  std::map<std::pair<uint8_t, uint64_t>, uint64_t> out;
+  for (size_t list = 0; list < tables.size(); ++list) {
+    if (tables[list] == nullptr) continue;
+    uint64_t above = 0, last = UINT64_MAX;
+    for (const CellTable::Cell& c : tables[list]->cells) {
+      EXPECT_LT(c.cell, last);
+      EXPECT_EQ(c.above, above);
+      EXPECT_EQ(tables[list]->at(c.cell), std::make_pair(above, c.count));
+      if (c.cell + 1 != last) {
+        EXPECT_EQ(tables[list]->at(c.cell + 1), std::make_pair(above, uint64_t{0}));
+      }
+      above += c.count, last = c.cell;
+      out[{static_cast<uint8_t>(list), c.cell}] = c.count;
+    }
+    EXPECT_EQ(tables[list]->total, above);
+    EXPECT_GT(above, 0U);
+  }
+  return out;
+}
+
 TEST(EngineParts, ListsAreStoreAndChangesTogether) {
   std::mt19937_64 random(11);
   const auto store = make_memory_store();
   IndexOverlay index(*store);
+  ListCounts counts;
+  {
+    const auto first = store->new_write_set();
+    ASSERT_TRUE(counts.open(*store, *first).ok());
+    ASSERT_TRUE(store->write(*first, true).ok());
+  }
   std::unique_ptr<WriteSet> under_way;  // as above
   std::set<IndexKey> carried;
   const auto reach = [&] {
@@ -149,10 +178,29 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
     for (const auto& [bytes, value] : rows(*store, Family::kViews)) stored.insert(bytes);
     for (const IndexKey& k : carried) expected.insert(keys::index(k));
     ASSERT_EQ(stored, expected);
+    // The counts are those of what is stored: as kept, as read by a restart, and as made anew for a store without them.
+    std::map<std::pair<uint8_t, uint64_t>, uint64_t> rows_of;
+    for (const IndexKey& k : carried)
+      if (ListCounts::counts(k.index)) ++rows_of[{k.index, k.order}];
+    ASSERT_EQ(places(*counts.tables()), rows_of);
+    for (const bool older : {false, true}) {
+      const auto copy = make_memory_store();
+      const auto set = copy->new_write_set();
+      for (const auto& [bytes, value] : rows(*store, Family::kViews)) set->put(Family::kViews, bytes, value);
+      for (const auto& [bytes, value] : rows(*store, Family::kMeta))
+        if (!older) set->put(Family::kMeta, bytes, value);
+      ASSERT_TRUE(copy->write(*set, true).ok());
+      ListCounts again;
+      const auto made = copy->new_write_set();
+      ASSERT_TRUE(again.open(*copy, *made).ok());
+      ASSERT_EQ(places(*again.tables()), rows_of);
+      ASSERT_TRUE(copy->write(*made, true).ok());
+      ASSERT_EQ(rows(*copy, Family::kMeta), rows(*store, Family::kMeta));
+    }
   };
   std::set<IndexKey> model;
   for (int step = 0; step < 20'000; ++step) {
-    const IndexKey key{static_cast<uint8_t>(16 + random() % 3), random() % 20, {KeyKind::kUser, random() % 10}};
+    const IndexKey key{static_cast<uint8_t>(15 + random() % 3), random() % 20, {KeyKind::kUser, random() % 10}};
     const bool present = !model.contains(key);
     index.set(key, present);
     present ? (void)model.insert(key) : (void)model.erase(key);
@@ -172,7 +220,7 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
     if (under_way) reach();
     index.landed();
     under_way = store->new_write_set();
-    write_index(index.take_changes(), *under_way);
+    write_index(index.take_changes(), *under_way, counts);
     ASSERT_EQ(index.changes(), 0U);
     carried = model;
   }

@@ -1,0 +1,54 @@
+// How many rows each place of a board has: kept with every commit, so that nobody walks a board to know how many stand
+// above a user.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "pipeline/engine/index_overlay.h"
+#include "pipeline/engine/store.h"
+
+namespace bellwether {
+
+// The cells of one board that hold anybody, the highest first.
+struct CellTable {
+  struct Cell {
+    uint64_t cell = 0, above = 0, count = 0;  // users in higher cells, users in this one
+  };
+  std::vector<Cell> cells;
+  uint64_t total = 0;
+  // Users in cells above `cell`, and in it.
+  std::pair<uint64_t, uint64_t> at(uint64_t cell) const;
+};
+
+// By list (IndexId and what is added to it); null where a list is empty. Never changed once made.
+using BoardTables = std::array<std::shared_ptr<const CellTable>, 256>;
+
+// One thread at a time. Rows in Family::kMeta: keys::list_count.
+class ListCounts {
+ public:
+  static bool counts(uint8_t list) { return list >= static_cast<uint8_t>(IndexId::kCapabilityBoards); }
+
+  // What the store says. One that was written before there were counts is counted, a walk over its boards; the rows go
+  // into `set` then.
+  Status open(const Store& store, WriteSet& set);
+  // A row came to that place (1) or left it (-1).
+  void add(const IndexPlace& place, int64_t delta) { changes_[place.index][place.order] += delta; }
+  // Puts what changed into the commit that changes the lists.
+  void write(WriteSet& set);
+  // As of the last write().
+  const std::shared_ptr<const BoardTables>& tables() const { return tables_; }
+
+ private:
+  std::map<uint8_t, std::map<uint64_t, int64_t>> changes_;
+  std::shared_ptr<const BoardTables> tables_ = std::make_shared<const BoardTables>();
+};
+
+// Puts the changes of lists into a commit, and those of boards into `counts`.
+void write_index(IndexChanges changes, WriteSet& set, ListCounts& counts);
+
+}  // namespace bellwether
