@@ -106,7 +106,7 @@ void KafkaSink::Impl::run() {
   bool made = options_.topics.empty();
   while (!stopping_) {
     (void)rd_kafka_poll(client_.get(), kPollMs);
-    notice_->check(client_);
+    check_kafka(*notice_, client_);
     if (!made && Clock::now() - asked >= std::chrono::seconds(1)) {
       made = make_topics();
       asked = Clock::now();
@@ -146,7 +146,7 @@ bool KafkaSink::Impl::make_topics() {
   while (event == nullptr && !stopping_ && Clock::now() < until) {
     event = rd_kafka_queue_poll(queue, kPollMs);
     (void)rd_kafka_poll(client, 0);
-    notice_->check(client_);
+    check_kafka(*notice_, client_);
   }
   bool all = false;
   if (const rd_kafka_CreateTopics_result_t* result = event ? rd_kafka_event_CreateTopics_result(event) : nullptr) {

@@ -327,7 +327,7 @@ Bookmark KafkaSource::Impl::bookmark(size_t index, int64_t below) {
 void KafkaSource::Impl::serve() {
   (void)rd_kafka_poll(finder_.get(), 0);
   if (fetcher_ != nullptr) (void)rd_kafka_poll(fetcher_.get(), 0);
-  notice_->check(finder_);
+  check_kafka(*notice_, finder_);
   if (times_->asked()) take_topic_times();
   const bool away = notice_->remind();
   if (away && !was_away_)
