@@ -41,9 +41,6 @@ class KafkaNotice {
   void away(const std::string& why);
   // A client lost all its connections, which may also be because they were idle; check() finds out.
   void suspect(const std::string& why);
-  // What else to say where a login fails. Before any other call.
-  void set_login_hint(std::string hint) { login_hint_ = std::move(hint); }
-  const std::string& login_hint() const { return login_hint_; }
   // Why a connection was lost, in case that all are.
   void lost(const std::string& why);
   // Asks the brokers where they are suspected or known to be away, at most every two seconds; may block for 300 ms.
@@ -63,7 +60,6 @@ class KafkaNotice {
   using Time = std::chrono::steady_clock::time_point;
   const KafkaHooks hooks_;
   const std::string who_;
-  std::string login_hint_;
   std::mutex mutex_;
   bool away_ = false, suspected_ = false;
   std::string why_, lost_;
