@@ -1,17 +1,16 @@
 #include "pipeline/sources/kafka_sink.h"
 
-#include <librdkafka/rdkafka.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
-#include "pipeline/sources/kafka_topics.h"
+#include "pipeline/sources/kafka_client.h"
 
 namespace bellwether {
 namespace {
@@ -41,7 +40,7 @@ class KafkaSink::Impl {
   std::vector<Produced> produce_all(const std::vector<ToProduce>& records, int timeout_ms);
 
  private:
-  // Rides through librdkafka with each message; a sequence or a waiter is set.
+  // Rides with each record until its delivery; a sequence or a waiter is set.
   struct Ticket {
     struct Waiter {
       std::mutex mutex;
@@ -49,22 +48,18 @@ class KafkaSink::Impl {
       bool done = false;
       Produced produced;
     };
-    Impl* sink = nullptr;
     uint64_t sequence = 0;
     std::shared_ptr<Waiter> waiter;
   };
 
-  static void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque);
-  void delivered(const rd_kafka_message_t& message);
+  void delivered(const KafkaDelivery& delivery);
   void run();
   bool make_topics();
-  rd_kafka_resp_err_t send(const std::string& topic, std::string_view key, std::string_view value, std::string_view id,
-                           Ticket* ticket);
   void fail(const std::string& why);
 
   const Options options_;
   const std::shared_ptr<KafkaNotice> notice_;
-  KafkaHandle client_;
+  KafkaClient client_;
   std::atomic<bool> stopping_{false};
 
   mutable std::mutex mutex_;
@@ -77,15 +72,15 @@ class KafkaSink::Impl {
 };
 
 Status KafkaSink::Impl::open(const KafkaConfig& config) {
-  Status status =
-      make_kafka_client(true, config,
-                        {{"enable.idempotence", "true"},
-                         {"acks", "all"},
-                         {"message.timeout.ms", "0"},  // for ever: the outbox would only send it again
-                         {"queue.buffering.max.messages", std::to_string(std::max<size_t>(options_.queue_records, 1))},
-                         {"queue.buffering.max.kbytes", std::to_string(std::max<size_t>(options_.queue_mb, 1) * 1024)}},
-                        {{"linger.ms", "5"}, {"compression.type", "lz4"}}, notice_, client_,
-                        [](rd_kafka_conf_t* conf) { rd_kafka_conf_set_dr_msg_cb(conf, on_delivery); });
+  Status status = KafkaClient::open(
+      config,
+      {{"enable.idempotence", "true"},
+       {"acks", "all"},
+       {"message.timeout.ms", "0"},  // for ever: the outbox would only send it again
+       {"queue.buffering.max.messages", std::to_string(std::max<size_t>(options_.queue_records, 1))},
+       {"queue.buffering.max.kbytes", std::to_string(std::max<size_t>(options_.queue_mb, 1) * 1024)}},
+      {{"linger.ms", "5"}, {"compression.type", "lz4"}}, notice_,
+      [this](const KafkaDelivery& delivery) { delivered(delivery); }, client_);
   if (!status.ok()) return status;
   topics_made_ = options_.topics.empty();
   thread_ = std::thread([this] { run(); });
@@ -95,18 +90,16 @@ Status KafkaSink::Impl::open(const KafkaConfig& config) {
 KafkaSink::Impl::~Impl() {
   stopping_ = true;
   if (thread_.joinable()) thread_.join();
-  if (client_ == nullptr) return;
   // Whoever waits in produce() is told, and the tickets come back.
-  (void)rd_kafka_purge(client_.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-  (void)rd_kafka_flush(client_.get(), 1000);
+  if (client_) client_.drop(1000);
 }
 
 void KafkaSink::Impl::run() {
   auto asked = Clock::time_point{};
   bool made = options_.topics.empty();
   while (!stopping_) {
-    (void)rd_kafka_poll(client_.get(), kPollMs);
-    notice_->check(client_);
+    client_.poll(kPollMs);
+    client_.check();
     if (!made && Clock::now() - asked >= std::chrono::seconds(1)) {
       made = make_topics();
       asked = Clock::now();
@@ -120,80 +113,32 @@ void KafkaSink::Impl::run() {
 }
 
 bool KafkaSink::Impl::make_topics() {
-  rd_kafka_t* client = client_.get();
-  std::vector<rd_kafka_NewTopic_t*> wanted;
-  char text[256];
-  for (const std::string& topic : options_.topics) {
-    rd_kafka_NewTopic_t* made =
-        rd_kafka_NewTopic_new(topic.c_str(), options_.partitions, options_.replication, text, sizeof text);
-    if (made == nullptr) {
-      fail("topic " + topic + ": " + text);
-      break;
-    }
-    wanted.push_back(made);
-  }
-  if (wanted.size() != options_.topics.size()) {
-    rd_kafka_NewTopic_destroy_array(wanted.data(), wanted.size());
+  KafkaQuestion question;
+  if (Status status =
+          client_.make_topics(options_.topics, options_.partitions, options_.replication, kAdminMs, question);
+      !status.ok()) {
+    fail(status.message);
     return false;
   }
-  rd_kafka_AdminOptions_t* options = rd_kafka_AdminOptions_new(client, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-  (void)rd_kafka_AdminOptions_set_request_timeout(options, kAdminMs, text, sizeof text);
-  (void)rd_kafka_AdminOptions_set_operation_timeout(options, kAdminMs, text, sizeof text);
-  rd_kafka_queue_t* queue = rd_kafka_queue_new(client);
-  rd_kafka_CreateTopics(client, wanted.data(), wanted.size(), options, queue);
-  rd_kafka_event_t* event = nullptr;
+  std::optional<KafkaAnswer> answer;
   const auto until = Clock::now() + milliseconds(kAdminMs + 500);
-  while (event == nullptr && !stopping_ && Clock::now() < until) {
-    event = rd_kafka_queue_poll(queue, kPollMs);
-    (void)rd_kafka_poll(client, 0);
-    notice_->check(client_);
+  while (!answer && !stopping_ && Clock::now() < until) {
+    answer = question.take(kPollMs);
+    client_.poll(0);
+    client_.check();
   }
-  bool all = false;
-  if (const rd_kafka_CreateTopics_result_t* result = event ? rd_kafka_event_CreateTopics_result(event) : nullptr) {
-    size_t count = 0;
-    const rd_kafka_topic_result_t** topics = rd_kafka_CreateTopics_result_topics(result, &count);
-    all = rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR && count == wanted.size();
-    for (size_t i = 0; i < count; ++i) {
-      const rd_kafka_resp_err_t error = rd_kafka_topic_result_error(topics[i]);
-      if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) continue;
-      const std::string name = rd_kafka_topic_result_name(topics[i]);
-      // A topic that exists is all that is needed, also without the right to make topics.
-      const auto metadata = kafka_topic(client_, name, kAdminMs);
-      if (metadata != nullptr && metadata->topic_cnt == 1 && metadata->topics[0].partition_cnt > 0) continue;
-      all = false;
-      const char* why = rd_kafka_topic_result_error_string(topics[i]);
-      notice_->seldom("make " + name, KafkaLevel::kWarning,
-                      "topic " + name + " cannot be made: " + (why ? why : rd_kafka_err2str(error)));
-    }
+  if (!answer) return false;
+  bool all = answer->ok && answer->topics.size() == options_.topics.size();
+  for (const KafkaAnswer::Topic& topic : answer->topics) {
+    if (topic.error.empty()) continue;
+    // A topic that exists is all that is needed, also without the right to make topics.
+    const auto there = client_.topic(topic.name, kAdminMs);
+    if (there && !there->partitions.empty()) continue;
+    all = false;
+    notice_->seldom("make " + topic.name, KafkaLevel::kWarning,
+                    "topic " + topic.name + " cannot be made: " + topic.error);
   }
-  if (event != nullptr) rd_kafka_event_destroy(event);
-  rd_kafka_queue_destroy(queue);
-  rd_kafka_AdminOptions_destroy(options);
-  rd_kafka_NewTopic_destroy_array(wanted.data(), wanted.size());
   return all;
-}
-
-rd_kafka_resp_err_t KafkaSink::Impl::send(const std::string& topic, std::string_view key, std::string_view value,
-                                          std::string_view id, Ticket* ticket) {
-  rd_kafka_headers_t* headers = nullptr;
-  if (!id.empty()) {
-    headers = rd_kafka_headers_new(1);
-    (void)rd_kafka_header_add(headers, "id", 2, id.data(), static_cast<ssize_t>(id.size()));
-  }
-  rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
-  if (headers != nullptr) {
-    error = rd_kafka_producev(client_.get(), RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                              RD_KAFKA_V_KEY(key.empty() ? nullptr : key.data(), key.size()),
-                              RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
-                              RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(ticket), RD_KAFKA_V_END);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) rd_kafka_headers_destroy(headers);
-  } else {
-    error = rd_kafka_producev(client_.get(), RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                              RD_KAFKA_V_KEY(key.empty() ? nullptr : key.data(), key.size()),
-                              RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()),
-                              RD_KAFKA_V_OPAQUE(ticket), RD_KAFKA_V_END);
-  }
-  return error;
 }
 
 bool KafkaSink::Impl::enqueue(const OutRecord& record, int timeout_ms) {
@@ -205,17 +150,16 @@ bool KafkaSink::Impl::enqueue(const OutRecord& record, int timeout_ms) {
     waiting_.emplace_back(record.sequence, false);  // before the delivery report can come
   }
   auto ticket = std::make_unique<Ticket>();
-  ticket->sink = this;
   ticket->sequence = record.sequence;
+  const std::string topic(record.topic);
   for (;;) {
-    const rd_kafka_resp_err_t error =
-        send(std::string(record.topic), record.key, record.tombstone ? std::string_view{} : record.value, record.id,
-             ticket.get());
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const auto refused = client_.produce(topic, record.key, record.tombstone ? std::string_view{} : record.value,
+                                         record.id, ticket.get());
+    if (!refused) {
       (void)ticket.release();
       return true;
     }
-    if (error == RD_KAFKA_RESP_ERR__QUEUE_FULL && Clock::now() < until && failure().ok()) {
+    if (refused->full && Clock::now() < until && failure().ok()) {
       std::this_thread::sleep_for(milliseconds(kFullWaitMs));
       continue;
     }
@@ -223,33 +167,28 @@ bool KafkaSink::Impl::enqueue(const OutRecord& record, int timeout_ms) {
       const std::lock_guard lock(mutex_);
       waiting_.pop_back();  // one thread enqueues, so it is the last
     }
-    if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) fail(std::string(record.topic) + ": " + rd_kafka_err2str(error));
+    if (!refused->full) fail(topic + ": " + refused->why);
     return false;
   }
 }
 
-void KafkaSink::Impl::on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void*) {
-  // Not the callback's own pointer: that is the notice, which all callbacks of a client share.
-  static_cast<Ticket*>(message->_private)->sink->delivered(*message);
-}
-
-void KafkaSink::Impl::delivered(const rd_kafka_message_t& message) {
-  const std::unique_ptr<Ticket> ticket(static_cast<Ticket*>(message._private));
-  const bool ok = message.err == RD_KAFKA_RESP_ERR_NO_ERROR;
-  const std::string topic = message.rkt != nullptr ? rd_kafka_topic_name(message.rkt) : "";
+void KafkaSink::Impl::delivered(const KafkaDelivery& delivery) {
+  const std::unique_ptr<Ticket> ticket(static_cast<Ticket*>(delivery.ticket));
+  const bool ok = delivery.error.empty();
+  const std::string topic(delivery.topic);
   if (ok) notice_->back();
   if (ticket->waiter != nullptr) {
     const std::lock_guard lock(ticket->waiter->mutex);
     Produced& produced = ticket->waiter->produced;
-    produced.partition = {topic, message.partition};
-    produced.offset = ok ? message.offset : -1;
-    if (!ok) produced.status = Status::error("kafka: " + topic + ": " + rd_kafka_err2str(message.err));
+    produced.partition = {topic, delivery.partition};
+    produced.offset = ok ? delivery.offset : -1;
+    if (!ok) produced.status = Status::error("kafka: " + topic + ": " + delivery.error);
     ticket->waiter->done = true;
     ticket->waiter->changed.notify_all();
     return;
   }
   if (!ok) {
-    if (!stopping_) fail(topic + ": " + rd_kafka_err2str(message.err));
+    if (!stopping_) fail(topic + ": " + delivery.error);
     return;
   }
   const std::lock_guard lock(mutex_);
@@ -300,17 +239,16 @@ std::vector<Produced> KafkaSink::Impl::produce_all(const std::vector<ToProduce>&
     const ToProduce& record = records[i];
     auto waiter = std::make_shared<Ticket::Waiter>();
     auto ticket = std::make_unique<Ticket>();
-    ticket->sink = this;
     ticket->waiter = waiter;
     for (;;) {
-      const rd_kafka_resp_err_t error = send(record.topic, record.key, record.value, {}, ticket.get());
-      if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      const auto refused = client_.produce(record.topic, record.key, record.value, {}, ticket.get());
+      if (!refused) {
         (void)ticket.release();
         waiters[i] = std::move(waiter);
         break;
       }
-      if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL || Clock::now() >= until) {
-        out[i] = {Status::error("kafka: " + record.topic + ": " + rd_kafka_err2str(error)), {record.topic, -1}, -1};
+      if (!refused->full || Clock::now() >= until) {
+        out[i] = {Status::error("kafka: " + record.topic + ": " + refused->why), {record.topic, -1}, -1};
         break;
       }
       std::this_thread::sleep_for(milliseconds(kFullWaitMs));

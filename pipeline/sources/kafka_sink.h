@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "pipeline/sources/kafka_client.h"
+#include "pipeline/sources/kafka_notice.h"
 #include "pipeline/sources/sink.h"
 
 namespace bellwether {

@@ -1,6 +1,5 @@
 #include "pipeline/sources/kafka_source.h"
 
-#include <librdkafka/rdkafka.h>
 #include <xxhash.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "pipeline/sources/kafka_client.h"
 #include "pipeline/sources/kafka_topics.h"
 
 namespace bellwether {
@@ -30,25 +30,9 @@ constexpr auto kBelieveCut = std::chrono::seconds(3);
 constexpr size_t kMarks = 64;  // bookmarks kept of a partition
 constexpr int kTopicTimesMs = 3000;
 
-// A batch's messages: the values are views into librdkafka's fetch buffers, freed with their last message.
-class Messages {
- public:
-  Messages(KafkaHandle client, std::vector<rd_kafka_message_t*> messages)
-      : client_(std::move(client)), messages_(std::move(messages)) {}
-  Messages(const Messages&) = delete;
-  Messages& operator=(const Messages&) = delete;
-  ~Messages() {
-    for (rd_kafka_message_t* message : messages_) rd_kafka_message_destroy(message);
-  }
-
- private:
-  KafkaHandle client_;
-  std::vector<rd_kafka_message_t*> messages_;
-};
-
-Bookmark bookmark_of(const rd_kafka_message_t& message) {
-  const auto stamp = static_cast<uint64_t>(rd_kafka_message_timestamp(&message, nullptr));
-  return {message.offset, XXH3_64bits_withSeed(message.payload, message.payload == nullptr ? 0 : message.len, stamp)};
+Bookmark bookmark_of(const KafkaItem& record) {
+  return {record.offset,
+          XXH3_64bits_withSeed(record.value.data(), record.value.size(), static_cast<uint64_t>(record.stamp_ms))};
 }
 
 }  // namespace
@@ -57,7 +41,6 @@ class KafkaSource::Impl {
  public:
   Impl(const KafkaConfig& config, KafkaHooks hooks)
       : config_(config), notice_(std::make_shared<KafkaNotice>(std::move(hooks), "kafka source")) {}
-  ~Impl();
 
   Status open();
   Status refresh();
@@ -69,8 +52,7 @@ class KafkaSource::Impl {
 
   std::vector<PartitionId> ids_;
   struct Partition {
-    rd_kafka_topic_t* topic = nullptr;  // of the fetching client
-    rd_kafka_queue_t* queue = nullptr;
+    KafkaFetch fetch;     // none before the start
     int64_t first = -1;   // the first offset when it was found
     int64_t next = -1;    // offset to read next, -1 where it is the beginning
     bool at_end = false;  // everything up to `next` was handed out and nothing came since
@@ -101,18 +83,17 @@ class KafkaSource::Impl {
   Status lost(size_t index, Batch& out);
   Status another_topic(size_t index, const std::string& why) const;
   std::string where(size_t index) const;
-  Status take(size_t index, rd_kafka_message_t* message, Batch& out);
+  Status take(size_t index, const KafkaItem& item, Batch& out);
   void serve();
   void take_topic_times();
   void wake(size_t index);
 
   const KafkaConfig config_;
   const std::shared_ptr<KafkaNotice> notice_;
-  KafkaHandle finder_;   // metadata, offsets, topic settings: never blocked by fetches, never makes topics
-  KafkaHandle fetcher_;  // made when the number of partitions is known, as its queue bound is for each partition
+  KafkaClient finder_;   // metadata, offsets, topic settings: never blocked by fetches, never makes topics
+  KafkaClient fetcher_;  // made when the number of partitions is known, as its queue bound is for each partition
   size_t share_partitions_ = 0;
   size_t share_bytes_ = 0;
-  std::map<std::string, rd_kafka_topic_t*> topics_;  // of the fetcher
   Clock::time_point asked_{};
   bool incomplete_ = true;    // a topic or all brokers were missing when last asked, or the round is not over
   size_t listed_ = 0;         // topics of this round that were looked up
@@ -123,24 +104,14 @@ class KafkaSource::Impl {
   std::unique_ptr<KafkaTopicTimes> times_;
   bool was_away_ = false;
   Clock::time_point woken_{};
-  std::vector<rd_kafka_message_t*> buffer_;
+  std::vector<KafkaItem> items_;  // of the last poll
 };
 
 Status KafkaSource::Impl::open() {
   // `enable.auto.commit` and the like are ours: positions live in the store.
-  Status status = make_kafka_client(false, config_, {{"enable.auto.commit", "false"}}, {}, notice_, finder_);
+  Status status = KafkaClient::open(config_, {{"enable.auto.commit", "false"}}, {}, notice_, {}, finder_);
   if (status.ok()) times_ = std::make_unique<KafkaTopicTimes>(finder_);
   return status;
-}
-
-KafkaSource::Impl::~Impl() {
-  for (size_t i = 0; i < partitions_.size(); ++i) {
-    Partition& partition = partitions_[i];
-    if (partition.topic == nullptr) continue;
-    (void)rd_kafka_consume_stop(partition.topic, ids_[i].number);
-    rd_kafka_queue_destroy(partition.queue);
-  }
-  for (const auto& [name, topic] : topics_) rd_kafka_topic_destroy(topic);
 }
 
 // The bound on queued bytes is a client's, for each partition alike, so the share is taken of the partitions known by
@@ -154,7 +125,7 @@ Status KafkaSource::Impl::make_fetcher() {
   const size_t kilobytes = std::clamp<size_t>(share_bytes_ / 2 / 1024, 1, 2097151);
   const size_t records = std::clamp<size_t>(share_bytes_ / 2 / kRecordOverhead, 1000, 10000000);
   const size_t fetch_bytes = std::clamp<size_t>(share_bytes_ / 4, size_t{64} << 10, size_t{1} << 20);
-  return make_kafka_client(false, config_,
+  return KafkaClient::open(config_,
                            {{"enable.auto.commit", "false"},
                             {"enable.auto.offset.store", "false"},
                             {"enable.partition.eof", "true"},
@@ -168,36 +139,28 @@ Status KafkaSource::Impl::make_fetcher() {
                             {"fetch.max.bytes", text(std::max<size_t>(config_.queued_mb / 4, 1) << 20)},
                             {"fetch.wait.max.ms", "100"},
                             {"fetch.error.backoff.ms", "100"}},
-                           notice_, fetcher_);
+                           notice_, {}, fetcher_);
 }
 
 // Appends the topic's partitions not known yet. False where the topic is missing; `answered` says whether a broker did.
 bool KafkaSource::Impl::list_topic(const std::string& name, int timeout_ms, bool& answered) {
   answered = false;
-  const auto metadata = kafka_topic(finder_, name, timeout_ms);
-  if (metadata == nullptr) return false;
+  const std::optional<KafkaTopic> topic = finder_.topic(name, timeout_ms);
+  if (!topic) return false;
   answered = true;
-  bool found = false, gone = false;
-  for (int t = 0; t < metadata->topic_cnt; ++t) {
-    const rd_kafka_metadata_topic_t& listed = metadata->topics[t];
-    if (name != listed.topic) continue;
-    if (listed.err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      gone = listed.err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-      notice_->seldom("topic " + name, KafkaLevel::kWarning,
-                      "topic " + name + " cannot be read yet: " + rd_kafka_err2str(listed.err));
-      continue;
-    }
-    std::vector<int32_t> numbers;
-    for (int p = 0; p < listed.partition_cnt; ++p) numbers.push_back(listed.partitions[p].id);
-    std::ranges::sort(numbers);
-    found = !numbers.empty();
-    for (const int32_t number : numbers) {
+  bool found = false, gone = topic->missing;
+  if (!topic->error.empty()) {
+    notice_->seldom("topic " + name, KafkaLevel::kWarning, "topic " + name + " cannot be read yet: " + topic->error);
+  } else {
+    found = !topic->partitions.empty();
+    for (const int32_t number : topic->partitions) {
       PartitionId id{name, number};
       if (std::ranges::find(ids_, id) != ids_.end()) continue;
       if (std::ranges::find(found_, id, &Found::id) == found_.end()) found_.push_back({std::move(id)});
     }
     // A topic never loses partitions: one with fewer is another.
-    for (const PartitionId& id : ids_) gone |= id.topic == name && !std::ranges::binary_search(numbers, id.number);
+    for (const PartitionId& id : ids_)
+      gone |= id.topic == name && !std::ranges::binary_search(topic->partitions, id.number);
   }
   if (found || gone) look_again(name, gone);
   return found && !gone;
@@ -211,7 +174,7 @@ bool KafkaSource::Impl::join_found(Clock::time_point until) {
     if (found.first >= 0) continue;
     const auto left = std::chrono::duration_cast<milliseconds>(until - Clock::now()).count();
     if (left < 20) return answered;
-    const auto range = kafka_range(finder_, found.id, static_cast<int>(left));
+    const auto range = finder_.range(found.id, static_cast<int>(left));
     if (!range) return answered;
     found.first = range->low;
     answered = true;
@@ -235,7 +198,7 @@ void KafkaSource::Impl::look_again(const std::string& topic, bool gone) {
   if (!gone && was_missing) missing_.erase(since);
   for (size_t i = 0; i < ids_.size(); ++i) {
     Partition& partition = partitions_[i];
-    if (ids_[i].topic != topic || partition.topic == nullptr || !partition.error.ok()) continue;
+    if (ids_[i].topic != topic || !partition.fetch || !partition.error.ok()) continue;
     if (gone) {
       partition.doubted = true;
       if (was_missing && now - since->second >= kBelieveMissing)
@@ -271,7 +234,7 @@ Status KafkaSource::Impl::refresh() {
   joining_ = listed_ == config_.topics.size() && (join_found(until) || asked);
   incomplete_ = missed_ || listed_ < config_.topics.size() || !found_.empty();
   asked_ = Clock::now();
-  if (fetcher_ != nullptr && ids_.size() > known && ids_.size() > share_partitions_) {
+  if (fetcher_ && ids_.size() > known && ids_.size() > share_partitions_) {
     notice_->say(KafkaLevel::kWarning, std::to_string(ids_.size()) + " partitions share a fetch queue made for " +
                                            std::to_string(share_partitions_) +
                                            "; until a restart it may take more than kafka.queued_mb");
@@ -282,32 +245,20 @@ Status KafkaSource::Impl::refresh() {
 Status KafkaSource::Impl::start(size_t index, int64_t next_offset) {
   const PartitionId& id = ids_.at(index);
   Partition& partition = partitions_[index];
-  if (partition.topic != nullptr) return Status::error("kafka: " + id.topic + " is started twice");
-  if (fetcher_ == nullptr) {
+  if (partition.fetch) return Status::error("kafka: " + id.topic + " is started twice");
+  if (!fetcher_) {
     if (Status status = make_fetcher(); !status.ok()) return status;
   }
-  rd_kafka_topic_t*& topic = topics_[id.topic];
-  if (topic == nullptr) topic = rd_kafka_topic_new(fetcher_.get(), id.topic.c_str(), nullptr);
-  if (topic == nullptr) return Status::error("kafka: " + id.topic + ": " + rd_kafka_err2str(rd_kafka_last_error()));
+  if (Status status = KafkaFetch::open(fetcher_, id, partition.fetch); !status.ok()) return status;
   partition.next = next_offset;
-  partition.topic = topic;
   if (partition.expected.offset >= next_offset) partition.expected = {};
   return fetch_from(index, partition.expected.offset >= 0 ? partition.expected.offset : next_offset);
 }
 
-// A seek is refused after an offset that is out of range (issue 2961 of librdkafka), and what is queued must go.
 Status KafkaSource::Impl::fetch_from(size_t index, int64_t offset) {
   Partition& partition = partitions_[index];
-  const PartitionId& id = ids_[index];
-  if (partition.queue != nullptr) {
-    (void)rd_kafka_consume_stop(partition.topic, id.number);
-    rd_kafka_queue_destroy(partition.queue);
-  }
   partition.at_end = partition.doubted = partition.lost = false;
-  partition.queue = rd_kafka_queue_new(fetcher_.get());
-  if (offset < 0) offset = RD_KAFKA_OFFSET_BEGINNING;
-  if (rd_kafka_consume_start_queue(partition.topic, id.number, offset, partition.queue) == 0) return {};
-  return Status::error(where(index) + rd_kafka_err2str(rd_kafka_last_error()));
+  return partition.fetch.start(offset);
 }
 
 // Reads the newest record known once more before going on: where another one stands, the topic is another.
@@ -325,13 +276,13 @@ Bookmark KafkaSource::Impl::bookmark(size_t index, int64_t below) {
 
 // Callbacks, and whether the brokers are back: an idle topic's fetches give no sign of it.
 void KafkaSource::Impl::serve() {
-  (void)rd_kafka_poll(finder_.get(), 0);
-  if (fetcher_ != nullptr) (void)rd_kafka_poll(fetcher_.get(), 0);
-  notice_->check(finder_);
+  finder_.poll(0);
+  if (fetcher_) fetcher_.poll(0);
+  finder_.check();
   if (times_->asked()) take_topic_times();
   const bool away = notice_->remind();
   if (away && !was_away_)
-    for (Partition& partition : partitions_) partition.doubted |= partition.queue != nullptr;
+    for (Partition& partition : partitions_) partition.doubted |= static_cast<bool>(partition.fetch);
   // While nobody answered, topics may have been made anew.
   for (size_t i = 0; !away && was_away_ && i < ids_.size(); ++i) {
     Partition& partition = partitions_[i];
@@ -349,21 +300,12 @@ void KafkaSource::Impl::take_topic_times() {
   for (const std::string& warning : answer->warnings) notice_->say(KafkaLevel::kWarning, warning);
 }
 
-// A fetch thread whose partitions all have full queues sleeps for up to a second (a constant of librdkafka 2.0) and so
-// starves a fast reader. This call, meant for changed passwords, only stores its two strings and wakes those threads;
-// they are the configured ones.
+// The fetch threads may sleep while this queue runs empty; see KafkaClient::wake.
 void KafkaSource::Impl::wake(size_t index) {
-  const size_t queued = rd_kafka_queue_length(partitions_[index].queue);
   const auto now = Clock::now();
-  if (queued * kRecordOverhead > share_bytes_ / 8 || now - woken_ < kWakeEvery) return;
+  if (partitions_[index].fetch.queued() * kRecordOverhead > share_bytes_ / 8 || now - woken_ < kWakeEvery) return;
   woken_ = now;
-  const auto property = [&](const char* key) {
-    const auto at = config_.properties.find(key);
-    return at == config_.properties.end() ? std::string("none") : at->second;
-  };
-  rd_kafka_error_t* error = rd_kafka_sasl_set_credentials(fetcher_.get(), property("sasl.username").c_str(),
-                                                          property("sasl.password").c_str());
-  if (error != nullptr) rd_kafka_error_destroy(error);
+  fetcher_.wake();
 }
 
 std::string KafkaSource::Impl::where(size_t index) const {
@@ -383,7 +325,7 @@ Status KafkaSource::Impl::lost(size_t index, Batch& out) {
   Partition& partition = partitions_[index];
   const auto now = Clock::now();
   if (partition.lost_asked != Clock::time_point{} && now - partition.lost_asked < kAskEvery) return {};
-  const auto range = kafka_range(finder_, ids_[index], 1000);
+  const auto range = finder_.range(ids_[index], 1000);
   partition.lost_asked = Clock::now();
   const std::string ours = "our offset " + std::to_string(partition.next);
   if (!range) {
@@ -417,62 +359,54 @@ Status KafkaSource::Impl::lost(size_t index, Batch& out) {
   return fetch_from(index, partition.next);
 }
 
-// One message or event of the queue, which it owns only where it is a record that it puts into the batch.
-Status KafkaSource::Impl::take(size_t index, rd_kafka_message_t* message, Batch& out) {
+// What a fetch gave: a record goes into the batch, or is one that was read already.
+Status KafkaSource::Impl::take(size_t index, const KafkaItem& item, Batch& out) {
   const PartitionId& id = ids_[index];
   Partition& partition = partitions_[index];
-  switch (message->err) {
-    case RD_KAFKA_RESP_ERR_NO_ERROR: {
-      if (message->offset < partition.next) {  // from the bookmark on
-        if (message->offset == partition.expected.offset && bookmark_of(*message) != partition.expected)
-          return another_topic(index, "at offset " + std::to_string(message->offset) +
+  switch (item.kind) {
+    case KafkaItem::Kind::kRecord: {
+      if (item.offset < partition.next) {  // from the bookmark on
+        if (item.offset == partition.expected.offset && bookmark_of(item) != partition.expected)
+          return another_topic(index, "at offset " + std::to_string(item.offset) +
                                           " stands another record than was read there: the topic was deleted and made "
                                           "again");
         return {};
       }
       partition.expected = {};
-      rd_kafka_timestamp_type_t type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-      const int64_t stamp_ms = rd_kafka_message_timestamp(message, &type);
-      partition.append_time = type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
-      const bool stamped = type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && stamp_ms >= 0 && stamp_ms <= INT64_MAX / 1000;
-      out.records.push_back({message->offset, stamped ? stamp_ms * 1000 : -1,
-                             std::string_view(static_cast<const char*>(message->payload), message->len)});
-      partition.next = message->offset + 1;
+      partition.append_time = item.stamp == KafkaItem::Stamp::kAppend;
+      const bool stamped =
+          item.stamp != KafkaItem::Stamp::kNone && item.stamp_ms >= 0 && item.stamp_ms <= INT64_MAX / 1000;
+      out.records.push_back({item.offset, stamped ? item.stamp_ms * 1000 : -1, item.value});
+      partition.next = item.offset + 1;
       partition.at_end = false;
       return {};
     }
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-      partition.lost = message->offset < partition.next;  // read from the bookmark on: the log ends before our position
+    case KafkaItem::Kind::kEnd:
+      partition.lost = item.offset < partition.next;  // read from the bookmark on: the log ends before our position
       if (partition.lost) return {};
       // Lies past control records and aborted transactions, which are never handed out.
       partition.expected = {};
-      partition.next = message->offset;
+      partition.next = item.offset;
       partition.at_end = true;
       return {};
-    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case KafkaItem::Kind::kNoOffset:
       partition.lost = true;
       return {};
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case KafkaItem::Kind::kNoTopic:
       partition.doubted = incomplete_ = true;
       listed_ = config_.topics.size();  // a new round, from the beginning
-      notice_->seldom("gone " + id.topic, KafkaLevel::kWarning, where(index) + rd_kafka_message_errstr(message));
+      notice_->seldom("gone " + id.topic, KafkaLevel::kWarning, where(index) + std::string(item.value));
       return {};
-    case RD_KAFKA_RESP_ERR__BAD_MSG:
-    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
-    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED:
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case KafkaItem::Kind::kUnreadable:
       // librdkafka goes on behind what it could not read, which would lose it in silence.
       return Status::error(where(index) + "at offset " + std::to_string(partition.next) + ": " +
-                           rd_kafka_message_errstr(message));
-    default:
-      notice_->seldom(id.topic + rd_kafka_err2name(message->err), KafkaLevel::kWarning,
-                      id.topic + " [" + std::to_string(id.number) + "]: " + rd_kafka_message_errstr(message));
+                           std::string(item.value));
+    case KafkaItem::Kind::kTrouble:
+      notice_->seldom(id.topic + item.name, KafkaLevel::kWarning,
+                      id.topic + " [" + std::to_string(id.number) + "]: " + std::string(item.value));
       return {};
   }
+  return {};
 }
 
 Status KafkaSource::Impl::poll(size_t index, size_t max_records, int timeout_ms, Batch& out) {
@@ -480,7 +414,7 @@ Status KafkaSource::Impl::poll(size_t index, size_t max_records, int timeout_ms,
   Partition& partition = partitions_.at(index);
   out.next_offset = std::max<int64_t>(partition.next, 0);
   if (!partition.error.ok()) return partition.error;
-  if (partition.queue == nullptr) return Status::error("kafka: " + ids_[index].topic + " is polled before its start");
+  if (!partition.fetch) return Status::error("kafka: " + ids_[index].topic + " is polled before its start");
   serve();
   if (!partition.doubted && partition.lost) {
     partition.error = lost(index, out);
@@ -488,34 +422,18 @@ Status KafkaSource::Impl::poll(size_t index, size_t max_records, int timeout_ms,
     return partition.error;
   }
   if (partition.doubted) return {};
-  max_records = std::max<size_t>(max_records, 1);
-  buffer_.resize(max_records);
-  // The batch call waits until the batch is full: what is there is taken at once, and only a first record is waited
-  // for.
-  ssize_t count = rd_kafka_consume_batch_queue(partition.queue, 0, buffer_.data(), max_records);
-  if (count == 0 && timeout_ms > 0) {
-    count = rd_kafka_consume_batch_queue(partition.queue, timeout_ms, buffer_.data(), 1);
-    if (count == 1 && max_records > 1) {
-      count +=
-          std::max<ssize_t>(rd_kafka_consume_batch_queue(partition.queue, 0, buffer_.data() + 1, max_records - 1), 0);
-    }
-  }
-  std::vector<rd_kafka_message_t*> kept;
-  kept.reserve(static_cast<size_t>(std::max<ssize_t>(count, 0)));
-  for (ssize_t i = 0; i < count; ++i) {
-    rd_kafka_message_t* message = buffer_[static_cast<size_t>(i)];
+  std::shared_ptr<void> keep = partition.fetch.read(max_records, timeout_ms, items_);
+  const KafkaItem* newest = nullptr;
+  for (const KafkaItem& item : items_) {
     const size_t records = out.records.size();
-    if (partition.error.ok()) partition.error = take(index, message, out);
-    if (out.records.size() > records) {
-      kept.push_back(message);
-    } else {
-      rd_kafka_message_destroy(message);
-    }
+    partition.error = take(index, item, out);
+    if (!partition.error.ok()) break;
+    if (out.records.size() > records) newest = &item;
   }
-  if (!kept.empty()) {
+  if (newest != nullptr) {
     if (partition.marks.size() == kMarks) partition.marks.pop_back();
-    partition.marks.push_back(bookmark_of(*kept.back()));
-    out.keep.push_back(std::make_shared<Messages>(fetcher_, std::move(kept)));
+    partition.marks.push_back(bookmark_of(*newest));
+    out.keep.push_back(std::move(keep));
     notice_->back();
     wake(index);
   }
@@ -527,17 +445,13 @@ Status KafkaSource::Impl::poll(size_t index, size_t max_records, int timeout_ms,
 int64_t KafkaSource::Impl::end_offset(size_t index) {
   Partition& partition = partitions_.at(index);
   const PartitionId& id = ids_[index];
-  KafkaRange marks;
-  if (fetcher_ != nullptr &&
-      rd_kafka_get_watermark_offsets(fetcher_.get(), id.topic.c_str(), id.number, &marks.low, &marks.high) ==
-          RD_KAFKA_RESP_ERR_NO_ERROR &&
-      marks.high >= 0) {
-    return std::max(marks.high, partition.next);
+  if (fetcher_) {
+    if (const auto fetched = fetcher_.known_range(id)) return std::max(fetched->high, partition.next);
   }
   const auto now = Clock::now();
   if (partition.end_asked == Clock::time_point{} || now - partition.end_asked >= std::chrono::seconds(1)) {
     if (!notice_->remind()) {
-      if (const auto asked = kafka_range(finder_, id, 1000)) partition.end_known = asked->high;
+      if (const auto asked = finder_.range(id, 1000)) partition.end_known = asked->high;
     }
     partition.end_asked = Clock::now();
   }

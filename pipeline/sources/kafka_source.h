@@ -1,9 +1,7 @@
 // Kafka topics as a source. Partitions are found through metadata and read from the offsets that the caller gives; no
 // consumer group takes part, and nothing is committed to Kafka.
 //
-// Each partition has a queue of its own, into which librdkafka fetches without pause, seek, or assignment: adding a
-// partition leaves the others alone, and the batch call's known ways of losing records in librdkafka 2.0 (issues 4117,
-// 4208, 3231 of its repository) all need one of those.
+// Each partition has a queue of its own, a KafkaFetch: adding one leaves the others alone.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +10,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "pipeline/sources/kafka_client.h"
+#include "pipeline/sources/kafka_notice.h"
 #include "pipeline/sources/source.h"
 
 namespace bellwether {
