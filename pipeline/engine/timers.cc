@@ -22,7 +22,8 @@ constexpr int64_t kLeastAhead = 16 * kDayUs / kSlotUs, kMostAhead = 512 * kDayUs
 
 }  // namespace
 
-Timers::Timers(const Store& store, size_t load_rows) : store_(store), load_rows_(load_rows), ahead_(kLeastAhead) {}
+Timers::Timers(const Store& store, size_t load_rows)
+    : store_(store), load_rows_(load_rows), ahead_(kLeastAhead), held_max_(2 * load_rows) {}
 
 void Timers::put(const TimerKey& key) {
   if (!erased_.empty() && erased_.erase(key) != 0) return;  // it still stands where it stood
@@ -101,7 +102,39 @@ void Timers::change(const StateKey& key, int64_t from, int64_t to) {
     if (to < horizon_) put({to, key});
     changes_.emplace_back(TimerKey{to, key}, true);
   }
+  if (held() > held_max_) draw_near();
   settle_head();
+}
+
+// What was loaded may be little and what is set since then much: users come, each with a timer. Those that are furthest
+// away leave memory; the store and the changes have them.
+void Timers::draw_near() {
+  open_.erase(open_.begin(), open_.begin() + static_cast<ptrdiff_t>(at_));
+  at_ = 0;
+  std::vector<int64_t> slots;
+  slots.reserve(held());
+  const auto each = [&](auto&& visit) {
+    visit(open_), visit(fresh_);
+    for (std::vector<TimerKey>& hour : hours_) visit(hour);
+    for (auto& [number, hour] : far_) visit(hour);
+  };
+  each([&](const std::vector<TimerKey>& keys) {
+    for (const TimerKey& key : keys) slots.push_back(key.slot);
+  });
+  const auto cut = slots.begin() + static_cast<ptrdiff_t>(load_rows_);
+  std::nth_element(slots.begin(), cut, slots.end());
+  // A slot is never cut in two.
+  horizon_ = std::max(*cut, *std::min_element(slots.begin(), cut) + 1);
+  const auto beyond = [this](const TimerKey& key) { return key.slot >= horizon_; };
+  each([&](std::vector<TimerKey>& keys) { std::erase_if(keys, beyond); });
+  std::make_heap(fresh_.begin(), fresh_.end(), std::greater<>());
+  std::erase_if(far_, [](const auto& hour) { return hour.second.empty(); });
+  later_ = 0;
+  for (const auto& hour : hours_) later_ += hour.size();
+  for (const auto& [number, hour] : far_) later_ += hour.size();
+  absl::erase_if(erased_, beyond);
+  held_max_ = 2 * std::max(load_rows_, held());
+  ahead_ = std::max(ahead_ / 2, kLeastAhead);
 }
 
 Status Timers::next(int64_t limit, int64_t& slot) {

@@ -1,5 +1,5 @@
-// Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, and the changes not yet
-// committed.
+// Who is to be woken when. Rows in Family::kTimers; in memory stand those due before a horizon, which comes nearer
+// where they are many, and the changes not yet committed.
 //
 // Those in memory are a calendar: by hours of event time, unordered but for the hours that are open, which are as many
 // as give some timers to look ahead at. So a timer that is set for some day costs the end of a list, not a place in a
@@ -46,9 +46,13 @@ class Timers {
   }
   void landed() { flying_.clear(); }
   size_t changes() const { return changes_.size(); }
+  // Timers that stand in memory, beside the changes: at most twice as many as are read ahead, unless more have one
+  // slot.
+  size_t held() const { return open_.size() - at_ + fresh_.size() + later_; }
 
  private:
   Status load(int64_t limit);
+  void draw_near();
   void put(const TimerKey& key);
   void erase(const TimerKey& key);
   void settle_head();
@@ -57,6 +61,7 @@ class Timers {
   const Store& store_;
   const size_t load_rows_;
   int64_t ahead_;                 // slots that the next load reaches ahead
+  size_t held_max_;               // more are too many
   int64_t horizon_ = INT64_MIN;   // memory holds everything below
   int64_t open_end_ = INT64_MIN;  // open_ and fresh_ hold everything below
   std::vector<TimerKey> open_;    // of the hours that are open, in order, from at_ on

@@ -30,6 +30,39 @@ std::map<std::string, std::string> rows(const Store& store, Family family) {
   return found;
 }
 
+// Quiet years: nothing to load, so far ahead is looked; then everybody comes with a timer of their own.
+TEST(EngineParts, TimersOfManyDoNotStandInMemory) {
+  constexpr size_t kRows = 256, kUsers = 20'000;
+  const auto store = make_memory_store();
+  Timers timers(*store, kRows);
+  std::mt19937_64 random(5);
+  std::set<TimerKey> model;
+  int64_t slot = 0, now = 1'000'000;
+  size_t held = 0;
+  for (int day = 0; day < 1100; ++day) ASSERT_TRUE(timers.next(now += 24 * kHourSlots, slot).ok());
+  for (uint64_t user = 0; user < kUsers; ++user) {
+    ASSERT_TRUE(timers.next(++now, slot).ok());
+    ASSERT_EQ(slot, kNoTimer);
+    const TimerKey key{now + 180 * 24 * kHourSlots + static_cast<int64_t>(random() % (24 * kHourSlots)), key_of(user)};
+    timers.change(key.state, kNoTimer, key.slot);
+    model.insert(key);
+    held = std::max(held, timers.held());
+    if (user % 1000 != 0) continue;
+    const auto set = store->new_write_set();
+    write_timers(timers.take_changes(), *set);
+    ASSERT_TRUE(store->write(*set, true).ok());
+    timers.landed();
+  }
+  EXPECT_LE(held, 2 * kRows);
+  for (const int64_t end = now + 182 * 24 * kHourSlots; !model.empty();) {
+    ASSERT_TRUE(timers.next(end, slot).ok());
+    ASSERT_EQ(slot, model.begin()->slot);
+    std::vector<StateKey> woken;
+    timers.take(slot, woken);
+    for (const StateKey& state : woken) ASSERT_EQ(model.erase({slot, state}), 1U);
+  }
+}
+
 // Timers move, fire, are committed and read ahead in small parts; a set of (slot, key) says who is due.
 TEST(EngineParts, TimersFireLikeASortedSet) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
