@@ -13,7 +13,7 @@ namespace bellwether {
 class StateReader {
  public:
   virtual ~StateReader() = default;
-  // Null where the key has no state. Valid until the analysis, or the dump of one line, ends.
+  // Null where the key has no state. Valid until the next call.
   virtual const State* state(OperatorId op, Key key) = 0;
   // A row that Context::write_block wrote; empty where there is none.
   virtual std::string block(OperatorId op, Key key, int64_t day, uint32_t number) = 0;

@@ -95,7 +95,7 @@ class StateCache {
   // Reads those of `keys` that are not here, all in one sorted read; a key without a row becomes an empty state. Sorts
   // `keys`.
   Status load(std::vector<StateKey>& keys);
-  // The state if the key has one that is not blank, here or in the store; null otherwise.
+  // The state if the key has one that is not blank, here or in the store; null otherwise. Valid until it is evicted.
   Status peek(const StateKey& key, const State*& out);
 
   // Whose names no state may hold from here on; those that are here forget them, and are dirty where they did.

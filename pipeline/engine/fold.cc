@@ -386,6 +386,7 @@ void TickRunner::start_jobs(const Cutoffs& before, const Cutoffs& after) {
 const State* TickRunner::state(OperatorId op, Key key) {
   const State* out = nullptr;
   Shard& home = shard(key.hash);
+  home.cache().evict(committed_);  // a look reads many
   if (Status status = home.cache().peek({op, key}, out); !status.ok()) home.fail(std::move(status));
   return out;
 }
