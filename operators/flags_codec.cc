@@ -4,19 +4,13 @@
 
 #include "operators/erased.h"
 #include "operators/flags.h"
+#include "operators/tick_codec.h"
 
 namespace bellwether {
 namespace {
 
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kChangeVersion = 3;  // 1: without users, 2: without their ids
-
-void write(Writer& w, const TickId& tick) { w.zigzag(tick.slot), w.varint(tick.sub); }
-TickId read_tick(Reader& r) {
-  TickId tick;
-  tick.slot = r.zigzag(), tick.sub = static_cast<uint32_t>(r.varint());
-  return tick;
-}
 
 void write(Writer& w, const std::vector<uint64_t>& hashes) {
   w.varint(hashes.size());
@@ -32,7 +26,8 @@ bool FlagsState::decode(std::string_view bytes) {
   if (r.u8() != kVersion) return false;
   id = r.bytes();
   kind = static_cast<FlagKind>(r.u8()), status = static_cast<FlagStatus>(r.u8());
-  opened = read_tick(r), updated = read_tick(r), ended = read_tick(r);
+  const bool never = status == FlagStatus::kNone;  // verdicts may come before it is raised
+  if (!read(r, opened, never) || !read(r, updated, never) || !read(r, ended, true)) return false;
   subjects = read_hashes(r), beneficiaries = read_hashes(r);
   more_subjects = read_u32(r), more_beneficiaries = read_u32(r);
   scope.posts = read_hashes(r), scope.author = r.fixed64(), scope.from_us = r.zigzag(), scope.to_us = r.zigzag();
@@ -145,7 +140,7 @@ bool decode(std::string_view bytes, FlagChange& change) {
   change.id = r.bytes();
   change.kind = static_cast<FlagKind>(r.u8()), change.status = static_cast<FlagStatus>(r.u8());
   change.decision = static_cast<Decision>(r.u8());
-  change.tick = read_tick(r);
+  if (!read(r, change.tick, true)) return false;
   change.subjects = read_u32(r), change.beneficiaries = read_u32(r), change.evidence = read_u32(r);
   change.confidence_permille = static_cast<uint16_t>(r.varint());
   if (version >= 2) {

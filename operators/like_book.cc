@@ -211,7 +211,11 @@ void LikeBook::link(size_t i, bool fresh) {
     if (met != nullptr) met->used = true;
   }
   if (fresh) e.born = met != nullptr;
-  if (e.born) (e.undo ? e.used : e.undone) = true;
+  if (!e.born) return;
+  if (e.undo)
+    e.used = true;
+  else
+    e.undone = true;
 }
 
 void LikeBook::append(LikeEntry entry) {

@@ -169,7 +169,7 @@ bool Portrait::read(Reader& r) {
   if (!r.ok()) return false;
   // As write_counts writes them, whatever stood there: no state of ours is written otherwise.
   counts_ = erased_ || none(counts) ? std::string() : std::string(all.substr(0, before - r.left()));
-  first_day_ = r.zigzag();
+  first_day_ = r.above(0);
   for (uint64_t& d : days_) d = std::rotr(r.varint(), 1);
   return r.ok();
 }

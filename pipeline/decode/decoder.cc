@@ -1,5 +1,7 @@
 #include "pipeline/decode/decoder.h"
 
+#include <algorithm>
+
 #include "pipeline/decode/json.h"
 #include "pipeline/decode/parse.h"
 #include "pipeline/decode/wire.h"
@@ -34,12 +36,16 @@ Encoding encoding_of(std::string_view value) {
 
 constexpr std::string_view kErasedDead{"\0erased\0", 8};
 
+constexpr size_t kSentenceBytesMax = 200;  // of ours the longest has some 100
+
+// Anybody may send such a record: what stands in it is told to people only where it could be a sentence of ours.
 bool decode_erased_dead(std::string_view value, Reason& reason, std::string_view& detail) {
   if (value.size() <= kErasedDead.size() || !value.starts_with(kErasedDead)) return false;
   const auto number = static_cast<uint8_t>(value[kErasedDead.size()]);
   if (number == 0 || number >= static_cast<uint8_t>(Reason::kFuture)) return false;  // those behind are schedule's
   reason = static_cast<Reason>(number), detail = value.substr(kErasedDead.size() + 1);
-  return true;
+  return !detail.empty() && detail.size() <= kSentenceBytesMax &&
+         std::all_of(detail.begin(), detail.end(), [](char c) { return c >= ' ' && c <= '~'; });
 }
 
 // Takes the schema registry's prefix off: 0, the schema's id in four bytes, and the path to the message within the

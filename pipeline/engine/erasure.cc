@@ -3,9 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "operators/alert.h"
-#include "operators/flags.h"
-#include "operators/tiers.h"
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/control.h"
 
@@ -14,78 +11,7 @@ namespace {
 
 constexpr auto kWait = std::chrono::milliseconds(50);
 
-bool forget_users(std::string_view payload, const Erased& erased, std::string& out) {
-  FlagChange change;
-  if (!decode(payload, change)) return false;
-  bool forgot = false;
-  for (auto* users : {&change.subject_users, &change.beneficiary_users})
-    for (FlagChange::User& user : *users) {
-      const std::string* name = erased.name(user.hash);
-      if (name == nullptr || user.id.empty() || user.id == *name) continue;
-      user.id = *name;
-      forgot = true;
-    }
-  if (forgot) out = encode(change);
-  return forgot;
-}
-
-// A record that names the one user it is about, its sender's key.
-template <class Record>
-bool forget_user(const ChangeId& id, std::string_view payload, const Erased& erased, std::string& out) {
-  const std::string* name = erased.name(id.sender.key.hash);
-  Record record;
-  if (name == nullptr || !decode(payload, record) || record.user_id.empty() || record.user_id == *name) return false;
-  record.user_id = *name;
-  out = encode(record);
-  return true;
-}
-
 }  // namespace
-
-bool forget_row(uint8_t kind, const ChangeId& id, std::string_view payload, const Erased& erased, std::string& out) {
-  if (erased.empty()) return false;
-  switch (kind) {
-    case static_cast<uint8_t>(OutKind::kScore):
-      return forget_user<ScoreRecord>(id, payload, erased, out);
-    case static_cast<uint8_t>(OutKind::kTier):
-      return forget_user<TierChange>(id, payload, erased, out);
-    case static_cast<uint8_t>(OutKind::kFlag):
-      return forget_users(payload, erased, out);
-    case static_cast<uint8_t>(OutKind::kAlert): {
-      Alert alert;
-      if (!decode(payload, alert) || (!erased.in(alert.text) && !erased.in(alert.subject))) return false;
-      alert.text = erased.without(alert.text), alert.subject = erased.without(alert.subject);
-      out = encode(alert);
-      return true;
-    }
-    case kOutDeadLetter: {
-      DeadLetterRow row;
-      if (!decode(payload, row) || !erased.in_bytes(row.raw)) return false;
-      row.raw = {};
-      out = encode(row);
-      return true;
-    }
-    default:  // a tombstone's key is the name and leaves with it
-      return false;
-  }
-}
-
-std::string dead_letter_id(const DeadLetterRow& row) {
-  return row.from.topic + "/" + std::to_string(row.from.number) + "/" + std::to_string(row.offset);
-}
-
-std::string encode_tombstone(std::string_view topic, std::string_view key) {
-  std::string out;
-  Writer w(out);
-  w.bytes(topic), w.bytes(key);
-  return out;
-}
-
-bool decode_tombstone(std::string_view payload, std::string_view& topic, std::string_view& key) {
-  Reader r(payload);
-  topic = r.bytes(), key = r.bytes();
-  return r.ok() && r.done();
-}
 
 std::shared_ptr<const Erased> erased_of(const ControlLog& control, const Hasher& hasher) {
   auto erased = std::make_shared<Erased>(hasher);

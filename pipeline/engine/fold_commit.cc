@@ -5,50 +5,6 @@
 #include "pipeline/engine/fold.h"
 
 namespace bellwether {
-namespace {
-
-void write_change_id(Writer& w, const ChangeId& id) {
-  w.zigzag(id.tick.slot), w.varint(id.tick.sub), w.varint(id.sender.op_kind()), w.fixed64(id.sender.key.hash),
-      w.varint(id.sequence);
-}
-
-}  // namespace
-
-std::string encode(const DeadLetterRow& row) {
-  std::string out;
-  Writer w(out);
-  w.bytes(row.from.topic), w.zigzag(row.from.number), w.zigzag(row.offset), w.u8(static_cast<uint8_t>(row.reason));
-  w.zigzag(row.slot), w.varint(row.sub), w.bytes(row.detail), w.bytes(row.raw), w.varint(row.raw_bytes);
-  return out;
-}
-
-bool decode(std::string_view bytes, DeadLetterRow& out) {
-  Reader r(bytes);
-  out.from.topic = r.bytes(), out.from.number = static_cast<int32_t>(r.zigzag()), out.offset = r.zigzag();
-  out.reason = static_cast<Reason>(r.u8()), out.slot = r.zigzag(), out.sub = static_cast<uint32_t>(r.varint());
-  out.detail = r.bytes(), out.raw = r.bytes(), out.raw_bytes = r.varint();
-  return r.ok() && r.done();
-}
-
-std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload) {
-  std::string out;
-  Writer w(out);
-  w.u8(kind);
-  write_change_id(w, id);
-  w.bytes(payload);
-  return out;
-}
-
-bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::string_view& payload) {
-  Reader r(bytes);
-  kind = r.u8();
-  id.tick.slot = r.zigzag(), id.tick.sub = static_cast<uint32_t>(r.varint());
-  const auto op_kind = static_cast<uint32_t>(r.varint());
-  id.sender = StateKey::of(op_kind, r.fixed64());
-  id.sequence = static_cast<uint32_t>(r.varint());
-  payload = r.bytes();
-  return r.ok() && r.done();
-}
 
 void TickRunner::emit(const Shard::Emitted& out) {
   const ChangeId id{env_.tick, out.sender, out.sequence};

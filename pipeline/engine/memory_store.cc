@@ -56,7 +56,15 @@ bool find_row(const Rows& rows, std::string_view key, std::string& value) {
 
 class MemorySnapshot final : public Snapshot {
  public:
-  explicit MemorySnapshot(const Families& families) : families_(families) {}
+  // `mutex`: the store's, held by the caller.
+  MemorySnapshot(const Families& families, std::shared_ptr<std::mutex> mutex)
+      : families_(families), mutex_(std::move(mutex)) {}
+  // Under the mutex, so that a writer who finds the maps unshared comes after whatever was read here: use_count() alone
+  // orders nothing.
+  ~MemorySnapshot() override {
+    const std::lock_guard lock(*mutex_);
+    families_ = {};
+  }
 
   bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
     status = Status::fine();
@@ -83,6 +91,7 @@ class MemorySnapshot final : public Snapshot {
 
  private:
   Families families_;
+  const std::shared_ptr<std::mutex> mutex_;  // a snapshot may outlive its store
 };
 
 class MemoryStore final : public Store {
@@ -96,7 +105,7 @@ class MemoryStore final : public Store {
   Status write(WriteSet& set, bool /*sync*/) override {
     auto* changes = dynamic_cast<MemoryWriteSet*>(&set);
     BELLWETHER_REQUIRE(changes != nullptr, "a write set of another store was written to the one in memory");
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(*mutex_);
     if (fails()) return Status::error("cannot write to the store in memory: told to fail");
     for (const auto& change : changes->changes()) {
       Rows& rows = writable(change.family);
@@ -118,7 +127,7 @@ class MemoryStore final : public Store {
 
   bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
     status = Status::fine();
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(*mutex_);
     return find_row(*families_[index_of(family)], key, value);
   }
 
@@ -126,7 +135,7 @@ class MemoryStore final : public Store {
                    std::vector<bool>& found) const override {
     values.resize(keys.size());
     found.assign(keys.size(), false);
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(*mutex_);
     const Rows& rows = *families_[index_of(family)];
     for (size_t i = 0; i < keys.size(); ++i) {
       values[i].clear();
@@ -136,12 +145,12 @@ class MemoryStore final : public Store {
   }
 
   std::shared_ptr<const Snapshot> snapshot() const override {
-    const std::lock_guard lock(mutex_);
-    return std::make_shared<MemorySnapshot>(families_);
+    const std::lock_guard lock(*mutex_);
+    return std::make_shared<MemorySnapshot>(families_, mutex_);
   }
 
   Status drop_range(Family family, std::string_view from, std::string_view to) override {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(*mutex_);
     if (fails()) return Status::error("cannot drop rows from the store in memory: told to fail");
     if (from >= to) return Status::fine();
     Rows& rows = writable(family);
@@ -150,7 +159,7 @@ class MemoryStore final : public Store {
   }
 
   Figures figures() const override {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(*mutex_);
     Figures figures;
     for (const auto& rows : families_) {
       figures.estimated_rows += rows->size();
@@ -172,7 +181,7 @@ class MemoryStore final : public Store {
     return *rows;
   }
 
-  mutable std::mutex mutex_;
+  const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
   MemoryFaults* faults_;
   Families families_;
 };

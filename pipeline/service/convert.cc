@@ -6,6 +6,8 @@
 #include <charconv>
 #include <map>
 
+#include "operators/tick_codec.h"
+
 namespace bellwether {
 namespace {
 
@@ -55,7 +57,7 @@ void set_tick(const TickId& tick, pb::Tick* out, google::protobuf::Timestamp* ti
   if (tick.slot == INT64_MIN) return;
   out->set_slot(tick.slot);
   out->set_sub_tick(tick.sub);
-  if (time != nullptr) set_time(tick.slot * kSlotUs, time);
+  if (time != nullptr && has_time(tick.slot)) set_time(tick.slot * kSlotUs, time);
 }
 
 std::string date_text(int64_t day) {

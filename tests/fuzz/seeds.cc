@@ -8,12 +8,18 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "bellwether/v1/event.pb.h"
 #include "config/load.h"
+#include "operators/alert.h"
+#include "operators/flags.h"
+#include "operators/people.h"
 #include "operators/registry.h"
+#include "pipeline/engine/cache.h"
 #include "pipeline/engine/keys.h"
+#include "pipeline/engine/rows.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/service/convert.h"
 #include "pipeline/service/pages.h"
@@ -62,8 +68,38 @@ void events(const std::vector<std::string>& lines, Corpora& out) {
   }
 }
 
-// What the store holds after all of it. The numbers in front are those that check_*.cc chooses by.
-void store_rows(const Store& store, Corpora& out) {
+// The forms of a flag's change before this one: without users, without their ids.
+std::vector<std::string> older_forms(FlagChange change) {
+  std::string third = encode(change);
+  size_t users = 0;
+  for (const auto* list : {&change.subject_users, &change.beneficiary_users})
+    users += 1 + (list->size() >= 128 ? 1 : 0),
+        users += std::accumulate(list->begin(), list->end(), size_t{0},
+                                 [](size_t n, const FlagChange::User& u) { return n + 9 + u.id.size(); });
+  std::string first = third.substr(0, third.size() - users), second = first;
+  first[0] = 1, second[0] = 2;
+  Writer w(second);
+  for (const auto* list : {&change.subject_users, &change.beneficiary_users}) {
+    w.varint(list->size());
+    for (const FlagChange::User& user : *list) w.fixed64(user.hash);
+  }
+  return {first, second};
+}
+
+// A number of two bytes and so many bytes, as Input takes them apart.
+std::string sized(std::string_view bytes) {
+  const auto size = static_cast<uint16_t>(bytes.size());
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + std::string(bytes);
+}
+
+// What the store holds after all of it. The numbers in front are those that check_*.cc chooses by. False where a reader
+// refuses what it shall be fuzzed with: such a corpus begins from nothing.
+bool store_rows(const Store& store, Corpora& out) {
+  size_t refused = 0;
+  const auto taken = [&refused](bool is, const char* what) {
+    if (!is) std::fprintf(stderr, "fuzz_seeds: not taken: %s\n", what), ++refused;
+    return is;
+  };
   const auto each = [&](Family family, const auto& take) {
     const Status status = store.snapshot()->scan(family, {}, {}, [&](std::string_view key, std::string_view value) {
       take(key, value);
@@ -72,31 +108,86 @@ void store_rows(const Store& store, Corpora& out) {
     if (!status.ok()) std::fprintf(stderr, "fuzz_seeds: %s\n", status.message.c_str());
   };
   const auto all = all_operators();
+  std::map<Key, std::unique_ptr<State>> books;
+  std::map<Key, std::vector<std::string>> blocks;  // of them
   each(Family::kState, [&](std::string_view key, std::string_view value) {
     StateKey name;
     if (!keys::parse_state(key, name)) return;
-    for (size_t i = 0; i < all.size(); ++i)
-      if (all[i]->id() == name.op) out.add("state", all[i]->name(), selected(static_cast<uint8_t>(i), value));
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (all[i]->id() != name.op) continue;
+      int64_t timer = 0;
+      bool blank = false;
+      std::unique_ptr<State> state;
+      if (!taken(decode_state_row(*all[i], value, timer, &state, &blank), all[i]->name()) || blank) continue;
+      std::string bytes;  // without the row's timer
+      state->encode(bytes);
+      out.add("state", all[i]->name(), selected(static_cast<uint8_t>(i), bytes));
+      if (name.op == OperatorId::kPeople) books.emplace(name.key, std::move(state));
+    }
     out.add("progress", "key-state", selected(2, key), 3);
   });
   each(Family::kLedger, [&](std::string_view key, std::string_view value) {
     const auto op = static_cast<OperatorId>(static_cast<uint8_t>(key[6]) << 8 | static_cast<uint8_t>(key[7]));
-    if (op == OperatorId::kScores) out.add("payload", "rows", selected(21, value.substr(1)));
+    if (op == OperatorId::kScores) {
+      Reader r(value.substr(1));
+      taken(OpenRows().read(r), "rows");
+      out.add("payload", "rows", selected(21, value.substr(1)));
+    }
     if (op == OperatorId::kPosts) out.add("payload", "post-block", selected(23, value));
-    if (op == OperatorId::kPeople) out.add("payload", "people-block", selected(22, value));
+    if (op == OperatorId::kPeople) {
+      uint64_t hash = 0;
+      for (size_t i = 9; i < 17; ++i) hash = hash << 8 | static_cast<uint8_t>(key[i]);
+      blocks[{KeyKind::kUser, hash}].emplace_back(value);
+    }
   });
+  for (const auto& [key, list] : blocks) {
+    const auto at = books.find(key);
+    if (!taken(at != books.end(), "a block of likes without a book")) continue;
+    std::string book;
+    Writer w(book);
+    static_cast<const PeopleState&>(*at->second).book.write(w);
+    std::string bytes = sized(book);
+    for (const std::string& block : list) bytes += sized(block);
+    out.add("payload", "book", selected(22, bytes));
+  }
+  const auto change = [&](uint8_t kind, std::string_view value) {
+    if (kind == static_cast<uint8_t>(OutKind::kFlag)) {
+      FlagChange flag;
+      if (!taken(decode(value, flag), "flag change")) return;
+      taken(value[0] == 3 && !flag.subject_users.empty() && !flag.subject_users[0].id.empty(),
+            "flag change with names");
+      out.add("payload", "flag-change", selected(18, value));
+      for (const std::string& form : older_forms(flag)) {
+        FlagChange older;
+        taken(decode(form, older), "flag change of an older form");
+        out.add("payload", "flag-change-older", selected(18, form));
+      }
+    }
+    if (kind == static_cast<uint8_t>(OutKind::kTier)) out.add("payload", "tier-change", selected(19, value));
+    if (kind == static_cast<uint8_t>(OutKind::kScore)) out.add("payload", "score-record", selected(20, value));
+    if (kind == static_cast<uint8_t>(OutKind::kAlert)) out.add("payload", "alert", selected(26, value));
+  };
   each(Family::kViews, [&](std::string_view key, std::string_view value) {
     OutKind kind{};
     ChangeId id;
     if (keys::parse_change(key, kind, id)) {
       out.add("progress", "key-change", selected(7, key), 3);
       out.add("query", "watch-token", selected(176, text_of(id)), 3);
-      if (kind == OutKind::kFlag) out.add("payload", "flag-change", selected(18, value));
-      if (kind == OutKind::kTier) out.add("payload", "tier-change", selected(19, value));
+      change(static_cast<uint8_t>(kind), value);
+    } else if (DeadKey dead; keys::parse_dead(key, dead)) {
+      out.add("payload", "dead-letter", selected(28, value));
     } else if (key.starts_with('I')) {
       out.add("progress", "key-index", selected(4, key), 3);
       out.add("query", "page-token", selected(128, encode(PageToken{1, 2, 3, std::string(key)})), 3);
     }
+  });
+  each(Family::kOutbox, [&](std::string_view, std::string_view value) {
+    uint8_t kind = 0;
+    ChangeId id;
+    std::string_view payload;
+    if (!taken(decode_out_row(value, kind, id, payload), "outbox row")) return;
+    out.add("payload", "out-row-" + std::to_string(kind), selected(27, value));
+    change(kind, payload);
   });
   each(Family::kTimers, [&](std::string_view key, auto) { out.add("progress", "key-timer", selected(3, key), 3); });
   each(Family::kControl, [&](std::string_view, std::string_view value) {
@@ -110,6 +201,7 @@ void store_rows(const Store& store, Corpora& out) {
     CounterId counter;
     if (keys::parse_counter(key, counter)) out.add("progress", "key-counter", selected(6, key), 3);
   });
+  return refused == 0;
 }
 
 // A real segment, as the log writes it.
@@ -144,8 +236,10 @@ int main(int argc, char** argv) {
   events(lines, out);
   const Config config = load_text("", "defaults").value();
   const auto store = make_memory_store();
-  if (run_engine(config, *store, {lines}) == nullptr) return 1;
-  store_rows(*store, out);
+  RunOptions options;
+  options.change = [](EngineOptions& engine) { engine.outbox = true; };
+  if (run_engine(config, *store, {lines}, options) == nullptr) return 1;
+  if (!store_rows(*store, out)) return 1;
   out.add("config", "canonical", selected(3, canonical(config.community)));
   if (!log_segments(lines, argv[2], out)) return std::fprintf(stderr, "fuzz_seeds: no log in %s\n", argv[2]), 1;
   std::printf("%zu seeds from %zu events\n", out.files(), lines.size());

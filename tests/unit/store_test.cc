@@ -343,7 +343,8 @@ TEST(RocksStore, DroppedFilesFreeTheDisk) {
   ASSERT_EQ(store->drop_range(Family::kLedger, "100000", "128000").message, "");
   EXPECT_EQ(get(*store, Family::kLedger, "127999"), "(none)");
   EXPECT_EQ(get(*store, Family::kLedger, "128000").size(), 1000U);
-  for (int i = 0; i < 100 && store->figures().bytes_on_disk * 4 > before * 3; ++i) {
+  // RocksDB writes and drops files on threads of its own: a busy machine lets them wait.
+  for (int i = 0; i < 1200 && store->figures().bytes_on_disk * 4 >= before * 3; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   EXPECT_LT(store->figures().bytes_on_disk * 4, before * 3);

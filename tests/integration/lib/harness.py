@@ -46,9 +46,23 @@ from bellwether.v1 import admin_pb2, admin_pb2_grpc, common_pb2, event_pb2, flag
 from bellwether.v1 import ingest_pb2, ingest_pb2_grpc, key_users_pb2, key_users_pb2_grpc, out_pb2  # noqa: E402
 
 
+def sanitizer():
+    """The library of AddressSanitizer that the program is linked with, or None: tests/run --asan-integration."""
+    linked = subprocess.run(["ldd", PROGRAM], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"libasan\.so\S* => (\S+)", linked)
+    return found and found.group(1)
+
+
+SANITIZER = sanitizer()
+
+
 def environment(**more):
     """Variables of the tests' own are no settings of the program, which would refuse them."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BELLWETHER_")}
+    if SANITIZER:
+        kept.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0")
+        if "LD_PRELOAD" in more:  # it insists on being loaded before any other library
+            more["LD_PRELOAD"] = f"{SANITIZER} {more['LD_PRELOAD']}"
     return {**kept, **more}
 
 
