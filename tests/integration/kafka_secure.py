@@ -1,5 +1,6 @@
 """TLS, mutual TLS and SASL/SCRAM against a real broker, with certificates made on the spot; and who is not let in hears why."""
 
+import atexit
 import datetime
 import glob
 import pathlib
@@ -38,6 +39,7 @@ class Security(unittest.TestCase):
         ):
             serve = reader(f"odd-refused-{name}", "odd-secure", settings_)
             serve.spawn()
+            atexit.register(serve.end)  # where tests of other classes alone are run, nobody tears this one down
             cls.refused[name] = (serve, says)
         cls.begun = time.monotonic()
 
