@@ -30,7 +30,7 @@ void TickRunner::dead(TickId tick, const Record& record) {
   row.offset = record.offset, row.reason = record.reason;
   row.slot = tick.slot, row.sub = tick.sub;
   row.detail = record.detail, row.raw = record.raw, row.raw_bytes = record.raw_bytes;
-  if (erased_->in_bytes(row.raw)) row.raw = {};
+  (void)forget(row, *erased_);
   const std::string bytes = encode(row);
   const DeadKey key{tick, hasher_(KeyKind::kEvent, row.from.topic), row.from.number, row.offset};
   set_->put(Family::kViews, keys::dead(key), bytes);

@@ -112,7 +112,7 @@ Status Published::scan_dead(const std::optional<DeadKey>& after,
                                broken = damaged("a dead letter's row");
                                return false;
                              }
-                             if (erased_->in_bytes(row.raw)) row.raw = {};
+                             (void)forget(row, *erased_);
                              return visit(id, row);
                            });
   return status.ok() ? broken : status;

@@ -95,6 +95,13 @@ std::string dead_letter_id(const DeadLetterRow& row) {
   return row.from.topic + "/" + std::to_string(row.from.number) + "/" + std::to_string(row.offset);
 }
 
+bool forget(DeadLetterRow& row, const Erased& erased) {
+  const bool raw = erased.in_bytes(row.raw), detail = erased.in_bytes(row.detail);
+  if (raw) row.raw = {};
+  if (detail) row.detail = kNamedSentence;
+  return raw || detail;
+}
+
 bool forget_row(uint8_t kind, const ChangeId& id, std::string_view payload, const Erased& erased, std::string& out) {
   if (erased.empty()) return false;
   switch (kind) {
@@ -113,8 +120,7 @@ bool forget_row(uint8_t kind, const ChangeId& id, std::string_view payload, cons
     }
     case kOutDeadLetter: {
       DeadLetterRow row;
-      if (!decode(payload, row) || !erased.in_bytes(row.raw)) return false;
-      row.raw = {};
+      if (!decode(payload, row) || !forget(row, erased)) return false;
       out = encode(row);
       return true;
     }

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "operators/erased.h"
 #include "pipeline/decode/reason.h"
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/store.h"
@@ -29,6 +30,9 @@ struct DeadLetterRow {
   std::string_view detail, raw;  // raw is cut as held.h says
   uint64_t raw_bytes = 0;
 };
+// Takes the names of the erased out of it: bytes go, and a sentence becomes this one. True where there were any.
+constexpr std::string_view kNamedSentence = "it named somebody who was erased";
+bool forget(DeadLetterRow& row, const Erased& erased);
 std::string encode(const DeadLetterRow& row);
 bool decode(std::string_view bytes, DeadLetterRow& out);  // its views point into `bytes`
 // An outbox row: kind, id (of dead letters the tick only: their id is topic, partition and offset), the record's own

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pipeline/engine/rows.h"
 #include "pipeline/tools/event_json.h"
 
 namespace bellwether {
@@ -23,7 +24,9 @@ bool RecordForgetter::forget(std::string_view value, std::string& out) {
   const Reason reason = decoder_.decode(value, arena_, fact_, &detail_);
   if (reason != Reason::kNone) {
     if (!holds_name(value) && !erased_->in_bytes(value.substr(0, kSearched))) return false;
-    out = encode_erased_dead(reason, detail_);
+    // Such a record may itself be what somebody sent, with a sentence of their own.
+    const bool named = holds_name(detail_) || erased_->in_bytes(detail_);
+    out = encode_erased_dead(reason, named ? std::string(kNamedSentence) : detail_);
     return true;
   }
   bool named = bellwether::forget(fact_, *erased_);
