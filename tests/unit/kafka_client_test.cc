@@ -2,13 +2,13 @@
 #include "pipeline/sources/kafka_client.h"
 
 #include <gtest/gtest.h>
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <deque>
+
+#include "kafka_mock.h"
 
 namespace bellwether {
 namespace {
@@ -16,25 +16,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = KafkaItem::Kind;
 
-class KafkaClientTest : public ::testing::Test {
+class KafkaClientTest : public KafkaMockTest {
  protected:
-  void SetUp() override {
-#ifdef __SANITIZE_THREAD__
-    // librdkafka starts its threads by C11's thrd_create, which the sanitizer does not know: they crash in it.
-    GTEST_SKIP() << "librdkafka's threads do not run under ThreadSanitizer";
-#endif
-    char text[256];
-    host_ = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
-    mock_ = rd_kafka_mock_cluster_new(host_, 1);
-    ASSERT_NE(mock_, nullptr);
-    ASSERT_EQ(rd_kafka_mock_topic_create(mock_, "in", 2, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
-    config_.brokers = rd_kafka_mock_cluster_bootstraps(mock_);
-  }
-  void TearDown() override {
-    if (host_ == nullptr) return;
-    rd_kafka_mock_cluster_destroy(mock_);
-    rd_kafka_destroy(host_);
-  }
   KafkaClient reader() const {
     KafkaClient client;
     const Status status = KafkaClient::open(config_, {{"enable.partition.eof", "true"}, {"auto.offset.reset", "error"}},
@@ -83,9 +66,6 @@ class KafkaClientTest : public ::testing::Test {
     KafkaDelivery told;
     std::string topic;
   };
-  rd_kafka_t* host_ = nullptr;
-  rd_kafka_mock_cluster_t* mock_ = nullptr;
-  KafkaConfig config_;
   const std::shared_ptr<KafkaNotice> notice_ = std::make_shared<KafkaNotice>(KafkaHooks{}, "test");
   std::deque<Delivered> delivered_;
 };

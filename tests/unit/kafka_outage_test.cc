@@ -1,7 +1,5 @@
 // The Kafka source and sink against librdkafka's own mock brokers: what they do while no broker answers, and after.
 #include <gtest/gtest.h>
-#include <librdkafka/rdkafka.h>
-#include <librdkafka/rdkafka_mock.h>
 
 #include <algorithm>
 #include <chrono>
@@ -9,6 +7,7 @@
 #include <mutex>
 #include <thread>
 
+#include "kafka_mock.h"
 #include "pipeline/sources/kafka_sink.h"
 #include "pipeline/sources/kafka_source.h"
 
@@ -17,19 +16,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-class KafkaOutageTest : public ::testing::Test {
+class KafkaOutageTest : public KafkaMockTest {
  protected:
   void SetUp() override {
-#ifdef __SANITIZE_THREAD__
-    // librdkafka starts its threads by C11's thrd_create, which the sanitizer does not know: they crash in it.
-    GTEST_SKIP() << "librdkafka's threads do not run under ThreadSanitizer";
-#endif
-    char text[256];
-    host_ = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
-    mock_ = rd_kafka_mock_cluster_new(host_, 1);
-    ASSERT_NE(mock_, nullptr);
-    ASSERT_EQ(rd_kafka_mock_topic_create(mock_, "in", 2, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
-    config_.brokers = rd_kafka_mock_cluster_bootstraps(mock_);
+    KafkaMockTest::SetUp();
+    if (mock_ == nullptr) return;
     config_.topics = {"in"};
     config_.statistics_s = 1;
     config_.properties["reconnect.backoff.max.ms"] = "200";
@@ -41,11 +32,6 @@ class KafkaOutageTest : public ::testing::Test {
       const std::lock_guard lock(mutex_);
       statistics_ = json;
     };
-  }
-  void TearDown() override {
-    if (host_ == nullptr) return;
-    rd_kafka_mock_cluster_destroy(mock_);
-    rd_kafka_destroy(host_);
   }
   int said(const std::string& part) {
     const std::lock_guard lock(mutex_);
@@ -61,9 +47,6 @@ class KafkaOutageTest : public ::testing::Test {
     return true;
   }
 
-  rd_kafka_t* host_ = nullptr;
-  rd_kafka_mock_cluster_t* mock_ = nullptr;
-  KafkaConfig config_;
   KafkaHooks hooks_;
   std::mutex mutex_;
   std::vector<std::string> said_;
