@@ -259,6 +259,28 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
   }
 }
 
+TEST(EngineParts, BrokenCountsAndListsAreSaid) {
+  const std::string count = keys::list_count(16, 9), row = keys::index({16, 9, {KeyKind::kUser, 7}});
+  struct Broken {
+    Family family;
+    std::string key, value;
+    bool counted;
+  };
+  for (const Broken& b : {Broken{Family::kMeta, count, "", true}, Broken{Family::kMeta, count + "x", "\1", true},
+                          Broken{Family::kMeta, count, "\xff\xff", true},
+                          Broken{Family::kViews, row.substr(0, row.size() - 1), "", false}}) {
+    const auto store = make_memory_store();
+    const auto set = store->new_write_set();
+    set->put(b.family, b.key, b.value);
+    if (b.counted) set->put(Family::kMeta, keys::kListed, "1");
+    ASSERT_TRUE(store->write(*set, true).ok());
+    ListCounts counts;
+    const auto made = store->new_write_set();
+    const Status status = counts.open(*store, *made);
+    EXPECT_NE(status.message.find("the store is damaged"), std::string::npos) << status.message;
+  }
+}
+
 // Adding, forgetting, days and versions passing: the running sums are those made anew.
 TEST(EngineParts, RunningSumsAreTheSums) {
   std::array<CommunityConfig, 2> community;
