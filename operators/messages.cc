@@ -135,6 +135,20 @@ Activity decode_activity(std::string_view payload) {
   return m;
 }
 
+std::string encode(const ActiveDays& days) {
+  std::string out;
+  Writer w = begin(out, MessageKind::kDays);
+  days.write(w);
+  return out;
+}
+ActiveDays decode_days(std::string_view payload) {
+  Reader r = open(payload, MessageKind::kDays);
+  ActiveDays days;
+  days.read(r);
+  close(r, MessageKind::kDays);
+  return days;
+}
+
 std::string encode(const Gate& m) {
   std::string out;
   Writer w = begin(out, MessageKind::kGate);

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "operators/active_days.h"
 #include "operators/codec.h"
 #include "operators/fact.h"
 #include "operators/operator.h"
@@ -29,6 +30,8 @@ enum class MessageKind : uint8_t {
   kContinue = 13,   // an operator to itself: more of the work in hand
   kLikeSeen = 14,   // posts -> bursts
   kForgotten = 15,  // engine -> flags: somebody you name was erased, say it anew
+  kWantDays = 16,   // scores -> people: tell your days, and each new one from here on
+  kDays = 17,       // people -> scores: all days of acts that are counted there
 };
 
 constexpr uint16_t kAuthentic = 256;  // authenticity: 0..256 of 256
@@ -123,7 +126,8 @@ struct Credit {
 std::string encode(const Credit&);
 Credit decode_credit(std::string_view payload);
 
-// Something the user did, for days active and the portrait.
+// Something the user did, for days active and the portrait. Of likes and account events only the first one's day, and
+// of users whose score asked for it (kWantDays) that of each.
 struct Activity {
   std::string_view user_id;
   int64_t time_us = 0;
@@ -133,6 +137,10 @@ struct Activity {
 };
 std::string encode(const Activity&);
 Activity decode_activity(std::string_view payload);
+
+// Payload of kDays.
+std::string encode(const ActiveDays&);
+ActiveDays decode_days(std::string_view payload);
 
 // A certificate, exam or role gained or lost.
 struct Gate {

@@ -11,10 +11,15 @@ namespace bellwether {
 
 bool PeopleState::decode(std::string_view bytes) {
   Reader r(bytes);
-  if (r.u8() != 1) return false;
+  const uint8_t version = r.u8();
+  if (version != 1 && version != 2) return false;
   id = r.bytes();
   first_seen_us = r.zigzag(), registered_us = r.zigzag();
-  closed = r.boolean(), followers = r.varint();
+  const uint8_t bits = r.u8();
+  closed = bits & 1, tells_days = version == 1 || (bits >> 1 & 1);  // once every day was told
+  if (bits > (version == 1 ? 1 : 3)) return false;
+  followers = r.varint();
+  if (version > 1) rules_told = static_cast<uint16_t>(r.varint());
   held = static_cast<Tier>(r.u8());
   if (held != Tier::kUnspecified) held_until_us = r.zigzag(), held_reason = r.bytes();
   if (!seen.read(r) || !portrait.read(r)) return false;
@@ -32,8 +37,9 @@ bool PeopleState::decode(std::string_view bytes) {
 
 void PeopleState::encode(std::string& out) const {
   Writer w(out);
-  w.u8(1);
-  w.bytes(id), w.zigzag(first_seen_us), w.zigzag(registered_us), w.boolean(closed), w.varint(followers);
+  w.u8(2);
+  w.bytes(id), w.zigzag(first_seen_us), w.zigzag(registered_us);
+  w.u8(static_cast<uint8_t>(closed | tells_days << 1)), w.varint(followers), w.varint(rules_told);
   w.u8(static_cast<uint8_t>(held));
   if (held != Tier::kUnspecified) w.zigzag(held_until_us), w.bytes(held_reason);
   seen.write(w), portrait.write(w);
@@ -148,7 +154,10 @@ class People final : public OperatorOf<PeopleState> {
     if (own) {
       s.first_seen_us = std::min(s.first_seen_us, f.time_us);
       const auto* like = std::get_if<LikeFact>(&f.body);
-      if (s.portrait.act(f.time_us, like != nullptr ? act_of(like->kind) : ActKind::kAccount, f.channel)) {
+      const bool new_here = s.portrait.days().none();  // told, so that the user is known
+      if (s.portrait.act(f.time_us, like != nullptr ? act_of(like->kind) : ActKind::kAccount, f.channel) &&
+          (s.tells_days || new_here || s.rules_told != context.community_number())) {
+        s.rules_told = context.community_number();
         Activity a;
         a.user_id = s.id, a.time_us = f.time_us, a.act = static_cast<uint8_t>(ActKind::kOther);
         context.send(OperatorId::kScores, key, f.time_us, f.id_hash, encode(a));
@@ -362,6 +371,9 @@ class People final : public OperatorOf<PeopleState> {
         report->encode(payload);
         context.send(OperatorId::kRings, kCommunityKey, item.time_us, item.id_hash, payload);
       }
+    } else if (kind_of(item.payload) == MessageKind::kWantDays) {
+      s.tells_days = true;
+      context.send(OperatorId::kScores, key, item.time_us, item.id_hash, encode(s.portrait.days()));
     }
   }
 

@@ -1,7 +1,6 @@
 #include "operators/portrait.h"
 
 #include <algorithm>
-#include <bit>
 
 namespace bellwether {
 namespace {
@@ -75,41 +74,6 @@ Portrait::Counts& scratch() {
 
 }  // namespace
 
-void Portrait::mark_day(int64_t day) {
-  if (days_ == std::array<uint64_t, 3>{}) first_day_ = day - kDays + 1;
-  if (day < first_day_) return;  // older than anything the window asks for
-  if (day >= first_day_ + kDays) {
-    const int64_t by = day - (first_day_ + kDays) + 1;
-    std::array<uint64_t, 3> moved{};
-    for (size_t word = 0; by < kDays && word + static_cast<size_t>(by / 64) < 3; ++word) {
-      const size_t from = word + static_cast<size_t>(by / 64);
-      moved[word] = days_[from] >> (by % 64);
-      if (by % 64 != 0 && from + 1 < 3) moved[word] |= days_[from + 1] << (64 - by % 64);
-    }
-    days_ = moved, first_day_ += by;
-  }
-  const int64_t at = day - first_day_;
-  days_[static_cast<size_t>(at / 64)] |= uint64_t{1} << (at % 64);
-}
-
-bool Portrait::active_on(int64_t day) const {
-  const int64_t at = day - first_day_;
-  return at >= 0 && at < kDays && (days_[static_cast<size_t>(at / 64)] >> (at % 64) & 1);
-}
-
-uint32_t Portrait::days_active(int64_t today, uint32_t window_days) const {
-  const int64_t from = std::max<int64_t>(0, today - static_cast<int64_t>(window_days) - first_day_);
-  const int64_t to = std::min<int64_t>(kDays - 1, today - first_day_);  // bits from..to
-  uint32_t n = 0;
-  for (int64_t word = 0; word < 3; ++word) {
-    const int64_t low = std::max<int64_t>(from - word * 64, 0), high = std::min<int64_t>(to - word * 64, 63);
-    if (low > high) continue;
-    n += static_cast<uint32_t>(
-        std::popcount(days_[static_cast<size_t>(word)] & (~uint64_t{0} << low) & (~uint64_t{0} >> (63 - high))));
-  }
-  return n;
-}
-
 bool Portrait::act(int64_t time_us, ActKind kind, std::string_view channel) {
   const int64_t day = day_of(time_us);
   if (!erased_) {
@@ -123,8 +87,8 @@ bool Portrait::act(int64_t time_us, ActKind kind, std::string_view channel) {
     Writer w(counts_);
     write_counts(w, counts, false);
   }
-  if (active_on(day)) return false;
-  mark_day(day);
+  if (days_.on(day)) return false;
+  days_.mark(day);
   return true;
 }
 
@@ -156,9 +120,7 @@ void Portrait::write(Writer& w) const {
     write_counts(w, scratch(), erased_);
   else
     w.append(counts_.data(), counts_.size());
-  // The newest days are the high bits; a user of few days is written in few bytes by starting at the newest.
-  w.zigzag(first_day_);
-  for (uint64_t d : days_) w.varint(std::rotl(d, 1));
+  days_.write(w);
 }
 
 bool Portrait::read(Reader& r) {
@@ -169,8 +131,7 @@ bool Portrait::read(Reader& r) {
   if (!r.ok()) return false;
   // As write_counts writes them, whatever stood there: no state of ours is written otherwise.
   counts_ = erased_ || none(counts) ? std::string() : std::string(all.substr(0, before - r.left()));
-  first_day_ = r.above(0);
-  for (uint64_t& d : days_) d = std::rotr(r.varint(), 1);
+  days_.read(r);
   return r.ok();
 }
 

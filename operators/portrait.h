@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "operators/active_days.h"
 #include "operators/codec.h"
 #include "operators/limits.h"
 
@@ -35,7 +36,6 @@ constexpr size_t kActKinds = 15;
 class Portrait {
  public:
   static constexpr size_t kChannels = 8, kTopics = 16;
-  static constexpr int64_t kDays = 192;
   struct Named {
     std::string name;
     uint32_t count = 0;
@@ -50,10 +50,8 @@ class Portrait {
   // Returns true where this is the first act of its day.
   bool act(int64_t time_us, ActKind kind, std::string_view channel);
   void topic(std::string_view name);
-  // Distinct days with an act among the window's days up to `today`.
-  uint32_t days_active(int64_t today, uint32_t window_days) const;
-  bool active_on(int64_t day) const;
-  void mark_day(int64_t day);
+  const ActiveDays& days() const { return days_; }
+  ActiveDays& days() { return days_; }
   // The user is erased: nothing but the days is kept, from here on too. False where it was known.
   bool forget();
 
@@ -65,8 +63,7 @@ class Portrait {
  private:
   // The counts as they are stored: 200 bytes less in memory than Counts, for each of millions. Empty: all are 0.
   std::string counts_;
-  int64_t first_day_ = 0;  // of bit 0; rises as days are marked
-  std::array<uint64_t, 3> days_{};
+  ActiveDays days_;
   bool erased_ = false;
 };
 

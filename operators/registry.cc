@@ -47,7 +47,6 @@ void likely_states(const Fact& fact, const CommunityConfig& community,
     if (like->post.present()) each(OperatorId::kPosts, {KeyKind::kPost, like->post.hash});
     each(OperatorId::kScores, {KeyKind::kUser, like->author.hash});
     if (community.bursts.enabled) each(OperatorId::kBursts, {KeyKind::kUser, like->author.hash});
-    each(OperatorId::kScores, {KeyKind::kUser, fact.home.hash});  // the day's first act is told
   } else if (fact.home.kind != KeyKind::kUser && fact.user.present()) {
     each(OperatorId::kScores, {KeyKind::kUser, fact.user.hash});
   }

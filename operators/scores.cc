@@ -4,7 +4,9 @@
 
 #include "operators/decay.h"
 #include "operators/json.h"
+#include "operators/people.h"
 #include "operators/registry.h"
+#include "operators/state_reader.h"
 
 namespace bellwether {
 namespace {
@@ -61,6 +63,10 @@ class Scores final : public OperatorOf<ScoresState> {
         case MessageKind::kRecheck:
           changed = true;
           break;
+        case MessageKind::kDays:
+          (void)s.portrait.days().add(decode_days(item.payload));
+          changed = true;
+          break;
         default:
           break;
       }
@@ -74,17 +80,21 @@ class Scores final : public OperatorOf<ScoresState> {
     std::erase_if(s.without, [&](const WithoutFlag& w) {
       return w.opened_us + (static_cast<int64_t>(community.window_days) + 30) * kDayUs < now;
     });
-    evaluate(s, key, context);
-    report(s, scored, now, context);
+    if (evaluate(s, key, context))
+      report(s, scored, now, context);
+    else
+      s.report_due |= scored;  // with the tier, as soon as that is known
     wake(s, key, context);
     seal(s, context);
   }
 
-  bool dump(const State& state, Key, const DumpContext& context, std::string& json) const override {
+  bool dump(const State& state, Key key, const DumpContext& context, std::string& json) const override {
     const auto& s = static_cast<const ScoresState&>(state);
     if (s.id.empty()) return false;
+    const auto* home = static_cast<const PeopleState*>(context.reader.state(OperatorId::kPeople, key));
     const ScoreView view = scores_of(s, context.community, context.rules, context.now_us);
-    const Standing here = standing_of(s, context.community, context.rules, context.now_us);
+    const Standing here = standing_of(s, home != nullptr ? &home->portrait.days() : nullptr, context.community,
+                                       context.rules, context.now_us);
     json = "{\"type\":\"user\",\"id\":";
     append_json(json, s.id);
     static constexpr const char* kNames[] = {"innovation", "communication", "referral", "knowledge"};
@@ -165,7 +175,7 @@ class Scores final : public OperatorOf<ScoresState> {
     const auto kind = static_cast<ActKind>(a.act);
     // A user's likes are in the portrait at their home; of them only the day comes here.
     if (kind == ActKind::kOther && a.channel.empty() && a.topics.empty())
-      s.portrait.mark_day(day_of(a.time_us));
+      s.portrait.days().mark(day_of(a.time_us));
     else
       new_day = s.portrait.act(a.time_us, kind, a.channel);
     for (std::string_view t : a.topics) s.portrait.topic(t);
@@ -235,7 +245,7 @@ class Scores final : public OperatorOf<ScoresState> {
     shown.machine.tier = to;
     c.visible = visible_tier(shown, context.community(), context.now_us());
     const Standing here = standing_of(
-        s, context.community(), [&](uint16_t n) -> const CommunityConfig& { return context.community(n); },
+        s, nullptr, context.community(), [&](uint16_t n) -> const CommunityConfig& { return context.community(n); },
         context.now_us());
     c.score_micros = here.score_micros;
     c.gates = checks(std::max(from, to), here, context.community(), context.cutoffs());
@@ -247,14 +257,28 @@ class Scores final : public OperatorOf<ScoresState> {
     if (to > Tier::kMember) context.index(IndexId::kUsersByTier, static_cast<uint8_t>(to), 0, true);
   }
 
-  static void evaluate(ScoresState& s, Key key, Context& context) {
+  // False where it cannot be said yet: the days active decide, and are asked for. They come within this tick.
+  static bool evaluate(ScoresState& s, Key key, Context& context) {
     const CommunityConfig& community = context.community();
     const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
     const int64_t now = context.now_us();
     const Sums& sums = s.book.running(day_of(now), community, context.community_number(), rules);
     boards(s, sums, community, context);
 
-    const Standing here = standing(s, sums, community, now, s.likers);
+    const Standing here = standing(s, nullptr, sums, community, now, s.likers);
+    bool days = (tiered(s) && days_asked(community)) || days_decide(here, community, context.cutoffs());
+    std::vector<Standing> there;
+    for (const WithoutFlag& w : s.without) {
+      const Sums there_sums = s.book.running_with(community, rules, w.taken);
+      there.push_back(standing(s, nullptr, there_sums, community, now, s.likers + w.likers));
+      days = days || days_decide(there.back(), community, context.cutoffs());
+    }
+    if (days && !s.wants_days) {
+      s.wants_days = true;
+      context.send(OperatorId::kPeople, key, now, 0, std::string(1, static_cast<char>(MessageKind::kWantDays)));
+      return false;
+    }
+
     const Tier before = s.machine.tier;
     // The timer of their own hour fires in the first tick at or after it.
     const int64_t since_hour = now - hours_of_their_own(key);
@@ -263,15 +287,20 @@ class Scores final : public OperatorOf<ScoresState> {
       index_tier(context, before, s.machine.tier);
       change(s, before, s.machine.tier, s.machine.reason, context);
     }
-    for (WithoutFlag& w : s.without) {
-      const Sums there_sums = s.book.running_with(community, rules, w.taken);
-      const Standing there = standing(s, there_sums, community, now, s.likers + w.likers);
-      w.machine.step(there, community, context.cutoffs(), now, daily);
-      if (!w.told && community.ranking.enabled) ranking(s, key, w, here, there, context);
+    for (size_t i = 0; i < s.without.size(); ++i) {
+      WithoutFlag& w = s.without[i];
+      w.machine.step(there[i], community, context.cutoffs(), now, daily);
+      if (!w.told && community.ranking.enabled) ranking(s, key, w, here, there[i], context);
     }
+    return true;
+  }
+  static bool tiered(const ScoresState& s) {
+    return s.machine.tier > Tier::kMember || std::any_of(s.without.begin(), s.without.end(), [](const WithoutFlag& w) {
+             return w.machine.tier > Tier::kMember;
+           });
   }
 
-  static Standing standing(const ScoresState& s, const Sums& sums, const CommunityConfig& community, int64_t now,
+  static Standing standing(const ScoresState& s, const ActiveDays* home, const Sums& sums, const CommunityConfig& community, int64_t now,
                            int64_t likers) {
     Standing st;
     const uint128 overall = sums.profile(community.profiles[0]);
@@ -279,7 +308,7 @@ class Scores final : public OperatorOf<ScoresState> {
     st.cell = cell_of(overall, sums.base);
     for (size_t c = 0; c < kCapabilities; ++c)
       if (sums.s[c] != 0) st.points_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
-    st.days_active = s.portrait.days_active(day_of(now), community.window_days);
+    st.days_active = days_active(&s, home, now, community.window_days);
     st.distinct_likers = static_cast<uint32_t>(std::max<int64_t>(0, likers));
     for (const Grant& g : s.grants) {
       st.certificates += g.action == AccountAction::kCertified;
@@ -289,7 +318,7 @@ class Scores final : public OperatorOf<ScoresState> {
     }
     return st;
   }
-  friend Standing bellwether::standing_of(const ScoresState&, const CommunityConfig&, const RulesOf&, int64_t,
+  friend Standing bellwether::standing_of(const ScoresState&, const ActiveDays*, const CommunityConfig&, const RulesOf&, int64_t,
                                           const WithoutFlag*);
 
   // D7: the place that the score without the flag's discount would take is not carried by what is authentic.
@@ -386,9 +415,7 @@ class Scores final : public OperatorOf<ScoresState> {
       if (g.expires_us > now) context.wake_at(g.expires_us);
     // Whoever stands above the lowest tier, in any world, is looked at once a day, at their own hour: decay and old
     // days alone can cost it.
-    bool tiered = s.machine.tier > Tier::kMember;
-    for (const WithoutFlag& w : s.without) tiered = tiered || w.machine.tier > Tier::kMember;
-    if (tiered)
+    if (tiered(s))
       context.wake_at((floor_div(now - hours_of_their_own(key), kDayUs) + 1) * kDayUs + hours_of_their_own(key));
   }
 
@@ -409,10 +436,17 @@ class Scores final : public OperatorOf<ScoresState> {
 
 }  // namespace
 
-Standing standing_of(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules, int64_t now_us,
-                     const WithoutFlag* without) {
+uint32_t days_active(const ScoresState* scores, const ActiveDays* home, int64_t now_us, uint32_t window_days) {
+  ActiveDays days;
+  if (scores != nullptr) days = scores->portrait.days();
+  if (home != nullptr && !home->none()) (void)days.add(*home);
+  return days.count(day_of(now_us), window_days);
+}
+
+Standing standing_of(const ScoresState& s, const ActiveDays* home, const CommunityConfig& community,
+                     const RulesOf& rules, int64_t now_us, const WithoutFlag* without) {
   const Sums sums = s.book.sums(day_of(now_us), community, rules, without != nullptr ? &without->taken : nullptr);
-  return Scores::standing(s, sums, community, now_us, s.likers + (without != nullptr ? without->likers : 0));
+  return Scores::standing(s, home, sums, community, now_us, s.likers + (without != nullptr ? without->likers : 0));
 }
 
 ScoreView scores_of(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules, int64_t now_us) {

@@ -83,7 +83,11 @@ struct ScoresState final : State {
   ScoreBook book;
   int64_t likers = 0;
   std::vector<Grant> grants;
+  // Of days with a like or an account event of theirs, which are counted at their home, it has the first one, and from
+  // when `wants_days` is set all. That is at the first look at which a tier may hang on them: most users' likes then
+  // cost nothing here. Whoever shows days active adds the home's.
   Portrait portrait;
+  bool wants_days = false;
   TierMachine machine;
   std::vector<WithoutFlag> without;
   std::vector<uint32_t> cells;          // as last put into the boards: capabilities, then profiles; 0 = in none
@@ -104,9 +108,11 @@ struct ScoresState final : State {
 const Operator& scores_operator();
 
 // The user's numbers on the day of `now_us`, in the real world or without one flag. Pure; for queries, dumps and the
-// operator.
-Standing standing_of(const ScoresState& state, const CommunityConfig& community, const RulesOf& rules, int64_t now_us,
-                     const WithoutFlag* without = nullptr);
+// operator. `home`: the user's other days active (PeopleState), null where there are none.
+Standing standing_of(const ScoresState& state, const ActiveDays* home, const CommunityConfig& community,
+                     const RulesOf& rules, int64_t now_us, const WithoutFlag* without = nullptr);
+// Days active within the window, of both.
+uint32_t days_active(const ScoresState* scores, const ActiveDays* home, int64_t now_us, uint32_t window_days);
 struct ScoreView {
   std::array<int64_t, kCapabilities> capability_micros{};
   std::vector<int64_t> profile_micros;  // in configured order

@@ -89,7 +89,8 @@ bool OpenRows::read(Reader& r) {
 
 bool ScoresState::decode(std::string_view bytes) {
   Reader r(bytes);
-  if (r.u8() != 1) return false;
+  const uint8_t version = r.u8();
+  if (version != 1 && version != 2) return false;
   id = r.bytes(), first_us = r.zigzag();
   if (!book.read(r)) return false;
   likers = r.zigzag();
@@ -116,7 +117,10 @@ bool ScoresState::decode(std::string_view bytes) {
     without.push_back(std::move(w));
   }
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) cells.push_back(static_cast<uint32_t>(r.varint()));
-  reported_minute = r.zigzag(), report_due = r.boolean();
+  reported_minute = r.zigzag();
+  const uint8_t bits = r.u8();
+  report_due = bits & 1, wants_days = version == 1 || (bits >> 1 & 1);  // once every day was told
+  if (bits > (version == 1 ? 1 : 3)) return false;
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Block b;
@@ -130,7 +134,7 @@ bool ScoresState::decode(std::string_view bytes) {
 
 void ScoresState::encode(std::string& out) const {
   Writer w(out);
-  w.u8(1);
+  w.u8(2);
   w.bytes(id), w.zigzag(first_us);
   book.write(w);
   w.zigzag(likers);
@@ -149,7 +153,7 @@ void ScoresState::encode(std::string& out) const {
   }
   w.varint(cells.size());
   for (uint32_t c : cells) w.varint(c);
-  w.zigzag(reported_minute), w.boolean(report_due);
+  w.zigzag(reported_minute), w.u8(static_cast<uint8_t>(report_due | wants_days << 1));
   w.varint(blocks.size());
   int64_t last = 0;
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);

@@ -1,5 +1,7 @@
 #include "operators/tiers.h"
 
+#include <algorithm>
+
 #include "operators/decay.h"
 
 namespace bellwether {
@@ -16,10 +18,8 @@ uint32_t cells_within(uint32_t percent) {
   return k;
 }
 
-struct Asked {
-  const char* name;
-  int64_t required, have;
-};
+constexpr const char* kDaysActive = "days active";
+
 // Calls each(name, required, have) for whatever the tier asks, until it returns false. False where it did.
 template <class Each>
 bool each_check(Tier tier, const Standing& s, const CommunityConfig& community, const Cutoffs& cutoffs, Each&& each) {
@@ -27,7 +27,7 @@ bool each_check(Tier tier, const Standing& s, const CommunityConfig& community, 
                                             "knowledge points"};
   const TierConfig& t = community.tiers[static_cast<size_t>(tier)];
   if (t.min_score_micros > 0 && !each("score", t.min_score_micros, s.score_micros)) return false;
-  if (t.gates.days_active > 0 && !each("days active", t.gates.days_active, s.days_active)) return false;
+  if (t.gates.days_active > 0 && !each(kDaysActive, t.gates.days_active, s.days_active)) return false;
   if (t.gates.distinct_likers > 0 && !each("distinct likers", t.gates.distinct_likers, s.distinct_likers)) return false;
   if (t.gates.certificates > 0 && !each("certificates", t.gates.certificates, s.certificates)) return false;
   if (t.gates.exams > 0 && !each("exams", t.gates.exams, s.exams)) return false;
@@ -59,6 +59,23 @@ Tier entry_tier(const Standing& standing, const CommunityConfig& community, cons
       return tier;
   }
   return Tier::kMember;
+}
+
+bool days_asked(const CommunityConfig& community) {
+  return std::any_of(community.tiers.begin(), community.tiers.end(),
+                     [](const TierConfig& t) { return t.gates.days_active > 0; });
+}
+
+bool days_decide(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs) {
+  if (standing.score_micros <= 0) return false;
+  const auto met_but_for_days = [&](Tier tier) {
+    return each_check(tier, standing, community, cutoffs, [](const char* name, int64_t required, int64_t have) {
+      return have >= required || std::string_view(name) == kDaysActive;
+    });
+  };
+  for (Tier tier : {Tier::kContributor, Tier::kKey, Tier::kLead})
+    if (community.tiers[static_cast<size_t>(tier)].gates.days_active > 0 && met_but_for_days(tier)) return true;
+  return false;
 }
 
 bool holds(Tier tier, const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs) {

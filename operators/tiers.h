@@ -30,6 +30,10 @@ std::vector<GateCheck> checks(Tier tier, const Standing& standing, const Communi
                               const Cutoffs& cutoffs);
 // The highest tier whose every check is met.
 Tier entry_tier(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs);
+// Whether any tier asks for days active.
+bool days_asked(const CommunityConfig& community);
+// Whether a tier asks for days active and everything else that it asks for is met.
+bool days_decide(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs);
 // Whether a tier once reached is held: every number at hysteresis_percent of its entry or above.
 bool holds(Tier tier, const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs);
 

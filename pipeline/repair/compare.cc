@@ -1,6 +1,8 @@
 // Two stores of the same logs, row for row: whatever does not depend on where commits fell.
 #include <algorithm>
 
+#include "operators/people.h"
+#include "operators/scores.h"
 #include "pipeline/engine/cache.h"
 #include "pipeline/repair/check_state.h"
 #include "pipeline/repair/rebuild.h"
@@ -65,6 +67,8 @@ class Comparison {
         ++out_.rows;
       } else if (order == 0 && family == Family::kState && same_meaning(a.key(), a.value(), b.value())) {
         ++out_.rows, ++out_.written_otherwise;
+      } else if (order != 0 && family == Family::kState && says_nothing(order < 0 ? a : b)) {
+        ++out_.rows, ++out_.written_otherwise;
       } else {
         ++(order < 0 ? found.only_first : order > 0 ? found.only_second : found.other);
         if (family == Family::kState) tell(order <= 0 ? a.key() : b.key());
@@ -77,7 +81,35 @@ class Comparison {
   }
 
  private:
-  // What each says in the bytes of this version.
+  // What each says in the bytes of this version. Days active stand in two states, and earlier versions told every day:
+  // compared is what both together say.
+  static void settle(const Published& published, const StateKey& key, State& state) {
+    if (key.op == OperatorId::kPeople) {
+      auto& people = dynamic_cast<PeopleState&>(state);
+      people.tells_days = true, people.rules_told = 0;
+    } else if (key.op == OperatorId::kScores) {
+      auto& scores = dynamic_cast<ScoresState&>(state);
+      scores.wants_days = true;
+      Status status;
+      const auto home = published.state(OperatorId::kPeople, key.key, status);
+      if (home != nullptr) scores.portrait.days().add(dynamic_cast<const PeopleState&>(*home).portrait.days());
+    }
+  }
+  // A row that knows no more than that it is to tell of days.
+  bool says_nothing(const Rows& row) const {
+    StateKey key;
+    int64_t timer = 0;
+    std::unique_ptr<State> state;
+    if (!keys::parse_state(row.key(), key) || key.op != OperatorId::kPeople ||
+        !decode_state_row(operators_.get(key.op), row.value(), timer, &state) || timer != kNoTimer)
+      return false;
+    settle(first_, key, *state);
+    PeopleState nobody;
+    nobody.tells_days = true;
+    std::string text, nothing;
+    state->encode(text), nobody.encode(nothing);
+    return text == nothing;
+  }
   bool same_meaning(const std::string& bytes, const std::string& a, const std::string& b) {
     StateKey key;
     const Operator* const op = keys::parse_state(bytes, key) ? operators_.find(key.op) : nullptr;
@@ -85,6 +117,7 @@ class Comparison {
     std::unique_ptr<State> state_a, state_b;
     if (op == nullptr || !decode_state_row(*op, a, timer_a, &state_a) || !decode_state_row(*op, b, timer_b, &state_b))
       return false;
+    settle(first_, key, *state_a), settle(second_, key, *state_b);
     std::string text_a, text_b;
     state_a->encode(text_a), state_b->encode(text_b);
     return timer_a == timer_b && text_a == text_b;

@@ -21,8 +21,8 @@ void fill_beneficiary(Lookup& lookup, const FlagsState& flag, uint64_t flag_hash
   if (w == s->without.end() || !discounts(flag.status)) return;
   out.set_tier_without_flag(to_pb(w->machine.tier));
   const int64_t now = reading.now_us();
-  const Standing here = standing_of(*s, reading.community(), reading.rules(), now);
-  const Standing there = standing_of(*s, reading.community(), reading.rules(), now, &*w);
+  const Standing here = standing_of(*s, nullptr, reading.community(), reading.rules(), now);
+  const Standing there = standing_of(*s, nullptr, reading.community(), reading.rules(), now, &*w);
   for (size_t c = 0; c < kCapabilities; ++c) {
     if (there.points_micros[c] == here.points_micros[c]) continue;
     pb::CapabilityLoss* loss = out.add_losses();

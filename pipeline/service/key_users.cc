@@ -135,8 +135,7 @@ class UserValues {
       case kFollowers:
         return {{people() != nullptr ? static_cast<int64_t>(people()->followers) : 0, {}}};
       case kActiveDays:
-        return {{s != nullptr ? s->portrait.days_active(day_of(reading.now_us()), reading.community().window_days) : 0,
-                 {}}};
+        return {{active_days(reading, s, people()), {}}};
       case kLikers:
         return {{s != nullptr ? s->likers : 0, {}}};
       case kPercentile:

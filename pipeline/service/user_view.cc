@@ -32,6 +32,16 @@ std::vector<Taken> all_taken(const ScoresState& s) {
   return taken;
 }
 
+const ActiveDays* days_of(const PeopleState* people) { return people != nullptr ? &people->portrait.days() : nullptr; }
+
+}  // namespace
+
+uint32_t active_days(const Reading& reading, const ScoresState* scores, const PeopleState* people) {
+  return days_active(scores, days_of(people), reading.now_us(), reading.community().window_days);
+}
+
+namespace {
+
 void fill_portrait(const Reading& reading, const ScoresState* scores, const PeopleState* people,
                    const std::array<int64_t, kCapabilities>& points, pb::Portrait& out) {
   for (const uint32_t share : shares(points)) out.add_capability_share_permille(share);
@@ -69,8 +79,7 @@ void fill_portrait(const Reading& reading, const ScoresState* scores, const Peop
     channel->set_channel(name);
     channel->set_share_permille(static_cast<uint32_t>(count * 1000 / total));
   }
-  if (scores != nullptr)
-    out.set_active_days(scores->portrait.days_active(day_of(reading.now_us()), reading.community().window_days));
+  out.set_active_days(active_days(reading, scores, people));
 }
 
 void fill_flags(Lookup& lookup, const ScoresState* scores, const PeopleState* people, pb::User& out) {
@@ -86,11 +95,11 @@ void fill_flags(Lookup& lookup, const ScoresState* scores, const PeopleState* pe
     return &f;
   };
   if (scores != nullptr) {
-    const int64_t here = standing_of(*scores, reading.community(), reading.rules(), reading.now_us()).score_micros;
+    const int64_t here = standing_of(*scores, nullptr, reading.community(), reading.rules(), reading.now_us()).score_micros;
     for (const WithoutFlag& w : scores->without) {
       if (pb::UserFlag* f = add(w.flag, w.flag_id))
         f->set_overall_taken_micros(
-            standing_of(*scores, reading.community(), reading.rules(), reading.now_us(), &w).score_micros - here);
+            standing_of(*scores, nullptr, reading.community(), reading.rules(), reading.now_us(), &w).score_micros - here);
     }
   }
   if (people != nullptr)
@@ -167,8 +176,8 @@ int64_t last_active_us(const ScoresState* scores, const PeopleState* people, int
   for (const Portrait* p :
        {scores != nullptr ? &scores->portrait : nullptr, people != nullptr ? &people->portrait : nullptr}) {
     if (p == nullptr) continue;
-    for (int64_t d = day_of(now_us); d > day_of(now_us) - Portrait::kDays && d > day; --d)
-      if (p->active_on(d)) day = d;
+    for (int64_t d = day_of(now_us); d > day_of(now_us) - ActiveDays::kDays && d > day; --d)
+      if (p->days().on(d)) day = d;
   }
   if (day == INT64_MIN) return 0;
   int64_t latest = day * kDayUs;
@@ -261,7 +270,7 @@ bool user_message(Lookup& lookup, uint64_t user, Audience audience, pb::User& ou
     if (staff) score->set_taken_micros(whole.profile_micros[p] - view.profile_micros[p]);
     fill_rank(reading, s, user, kCapabilities + p, lookup.status(), *score);
   }
-  const Standing standing = standing_of(s, community, reading.rules(), reading.now_us());
+  const Standing standing = standing_of(s, days_of(people), community, reading.rules(), reading.now_us());
   if (tier > Tier::kMember) fill_gates(tier, standing, s, reading, *out.mutable_tier_gates());
   if (tier < Tier::kLead)
     fill_gates(static_cast<Tier>(static_cast<int>(tier) + 1), standing, s, reading, *out.mutable_next_tier_gates());

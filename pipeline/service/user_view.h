@@ -23,6 +23,8 @@ ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const
 void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading,
                 pb::TierGates& out);
 
+// Days active within the window, from both states.
+uint32_t active_days(const Reading& reading, const ScoresState* scores, const PeopleState* people);
 // Time of the latest event of theirs that is still known: exact for likes and the like, else the day's beginning; 0 for
 // none.
 int64_t last_active_us(const ScoresState* scores, const PeopleState* people, int64_t now_us);

@@ -31,9 +31,9 @@ bool same(const Portrait::Counts& a, const Portrait::Counts& b) {
 }
 
 bool same_days(const Portrait& a, const Portrait& b) {
-  for (int64_t day = 20'000 - Portrait::kDays; day < 20'000; ++day)
-    if (a.active_on(day) != b.active_on(day)) return false;
-  return a.days_active(20'000, 182) == b.days_active(20'000, 182);
+  for (int64_t day = 20'000 - ActiveDays::kDays; day < 20'000; ++day)
+    if (a.days().on(day) != b.days().on(day)) return false;
+  return a.days().count(20'000, 182) == b.days().count(20'000, 182);
 }
 
 Portrait read_back(const Portrait& portrait) {

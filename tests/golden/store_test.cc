@@ -166,6 +166,8 @@ TEST_F(GoldenFolder, IsMadeAgainFromItsLog) {
   StoreDifference difference;
   require(compare_stores(*store, *made, operators(), difference));
   EXPECT_TRUE(difference.none()) << ::testing::PrintToString(difference.lines);
+  for (const auto& family : difference.families)
+    ADD_FAILURE() << family.name << ": " << family.only_first << ", " << family.only_second << ", " << family.other;
   EXPECT_GT(difference.rows, 100U);
   ControlLog before, after;
   require(read_control(*store, before));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "operators/people.h"
 #include "operators/scores.h"
 #include "operators/tiers.h"
 #include "tests/model/harness.h"
@@ -127,7 +128,10 @@ std::string differences(const Case& c) {
     const ScoresState& s = state != nullptr ? static_cast<const ScoresState&>(*state) : none;
     differ(out, name, "known", !s.id.empty(), user.known);
     compare_points(out, name, s.book, user);
-    const Standing standing = standing_of(s, c.config.community, rules, now);
+    const auto home = published->state(OperatorId::kPeople, {KeyKind::kUser, hasher(KeyKind::kUser, name)}, status);
+    EXPECT_TRUE(status.ok()) << status.message;
+    const ActiveDays* days = home != nullptr ? &static_cast<const PeopleState&>(*home).portrait.days() : nullptr;
+    const Standing standing = standing_of(s, days, c.config.community, rules, now);
     const ScoreView view = scores_of(s, c.config.community, rules, now);
     const Numbers numbers{view.capability_micros, view.profile_micros, standing.days_active, s.likers,
                           standing.certificates,  standing.exams,      standing.memberships};

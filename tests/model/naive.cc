@@ -225,7 +225,7 @@ class Asked {
 };
 
 // Whether everything that a tier asks for is there, each number at least so many percent of it.
-bool has(Tier tier, const Numbers& n, const CommunityConfig& community, int64_t percent) {
+bool has(Tier tier, const Numbers& n, const CommunityConfig& community, int64_t percent, bool whatever_the_days = false) {
   if (tier <= Tier::kMember) return true;
   const TierConfig& asked = community.tiers[static_cast<size_t>(tier)];
   const GateConfig& gates = asked.gates;
@@ -234,10 +234,20 @@ bool has(Tier tier, const Numbers& n, const CommunityConfig& community, int64_t 
     met = met && (required == 0 || have * 100 >= required * percent);
   };
   ask(asked.min_score_micros, n.profile[0]);
-  ask(gates.days_active, n.days_active), ask(gates.distinct_likers, n.likers);
+  if (!whatever_the_days) ask(gates.days_active, n.days_active);
+  ask(gates.distinct_likers, n.likers);
   ask(gates.certificates, n.certificates), ask(gates.exams, n.exams), ask(gates.memberships, n.memberships);
   for (size_t c = 0; c < 4; ++c) ask(gates.points_micros[c], n.capability[c]);
   return met;
+}
+
+// Whether days active are all that may be missing to some tier.
+bool days_decide(const Numbers& n, const CommunityConfig& community) {
+  for (const Tier t : {Tier::kContributor, Tier::kKey, Tier::kLead})
+    if (n.profile[0] > 0 && community.tiers[static_cast<size_t>(t)].gates.days_active > 0 &&
+        has(t, n, community, 100, true))
+      return true;
+  return false;
 }
 
 }  // namespace
@@ -281,20 +291,25 @@ Outcome recompute(const std::vector<Event>& events, const World& world, int64_t 
     const int64_t own_hours = log.own_hours(name);
     TierState tier;
     int64_t alarm = kNever, reported = INT64_MIN;  // a slot, a minute
-    bool report_due = false;
+    bool report_due = false, days_known = false;
+    Moment answer{kNever, 0};
     auto next = moments.begin();
     for (;;) {
-      Moment at{alarm, 0};
+      Moment at = std::min(Moment{alarm, 0}, answer);
       bool scored = false;
-      if (next != moments.end() && next->first < at) at = next->first, scored = next->second, ++next;
+      if (next != moments.end() && next->first <= at) at = next->first, scored = next->second, ++next;
       if (at.slot == kNever || at.slot > last) break;
       if (at == Moment{alarm, 0}) alarm = kNever;
+      if (at == answer) answer = {kNever, 0};
       const int64_t now = at.slot * kSlotUs;
       const Numbers n = asked.numbers(at);
 
       const Tier before = tier.tier;
+      // The first time that a tier hangs on the days active they are asked for, and the look waits two rounds for them.
+      const bool waits = !days_known && (before > Tier::kMember || days_decide(n, world.community));
+      if (waits) days_known = true, answer = {at.slot, at.round + 2};
       const bool own_hour = floor_div(now - own_hours, kDayUs) != floor_div(now - kSlotUs - own_hours, kDayUs);
-      look_at_tier(tier, n, world.community, now, own_hour);
+      if (!waits) look_at_tier(tier, n, world.community, now, own_hour);
       if (tier.tier != before) user.steps.push_back({at.slot, before, tier.tier, n.profile[0]});
 
       // A score is reported at most once a minute: what came later in it is due at the next.
@@ -302,7 +317,9 @@ Outcome recompute(const std::vector<Event>& events, const World& world, int64_t 
         const int64_t slot = std::max(at.slot + 1, floor_div(at_us + kSlotUs - 1, kSlotUs));
         alarm = std::min(alarm, slot);
       };
-      if (scored || report_due) {
+      if (waits) {
+        report_due |= scored;
+      } else if (scored || report_due) {
         report_due = now / minute == reported;
         if (report_due)
           wake((now / minute + 1) * minute);

@@ -275,7 +275,7 @@ TEST(Erasure, StatesForget) {
   EXPECT_FALSE(people.forget(bert, *erased));
   survives(people, anna);
   EXPECT_TRUE(people.held_reason.empty());
-  EXPECT_TRUE(people.portrait.active_on(20'000));
+  EXPECT_TRUE(people.portrait.days().on(20'000));
   EXPECT_TRUE(people.portrait.counts().channels.empty());
   PeopleState by_text;
   by_text.id = "bert", by_text.held = Tier::kKey, by_text.held_reason = "like anna";
