@@ -8,7 +8,7 @@ namespace bellwether {
 namespace {
 
 // What a state costs beside its object and what that holds: slot, map entry, what allocations round up.
-constexpr size_t kRowGrows = 128;  // from one commit to the next, with its key
+constexpr size_t kRowBegins = 160, kRowGrows = 64;  // a new one, and one from one commit to the next, with its key
 constexpr size_t kSlotBytes = sizeof(CacheSlot) + 32 + 64;
 
 // What a row begins with (encode_state_row).
@@ -200,7 +200,7 @@ void StateCache::soil(CacheSlot& slot) {
   slot.dirty = true;
   dirty_.push_back(&slot);
   dirty_bytes_ += slot.bytes;
-  dirty_row_bytes_ += slot.row_bytes + kRowGrows;
+  dirty_row_bytes_ += slot.row_bytes + (slot.row_bytes == 0 ? kRowBegins : kRowGrows);
 }
 
 void StateCache::folded(CacheSlot& slot) {

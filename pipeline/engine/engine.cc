@@ -74,8 +74,8 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
   options_.fold.outbox = options_.outbox;
   held_max_ = options_.held_bytes > 0 ? options_.held_bytes : size_t{config_.engine.pending_mb} << 20;
   commit_bytes_ = std::min(size_t{config_.engine.commit_mb} << 20, options_.fold.cache_bytes / 4);
-  // Dirty states are not evicted, and as many again may be in flight.
-  dirty_max_ = options_.fold.cache_bytes / 4;
+  // Dirty states are not evicted, and as many again may be in flight: at half of the cache the fold waits.
+  dirty_begins_ = options_.fold.cache_bytes / 8 * 3, dirty_max_ = options_.fold.cache_bytes / 2;
 }
 
 Engine::~Engine() {
@@ -448,7 +448,6 @@ Status Engine::after_tick(bool idle) {
   if (!asked && !idle && ++ticks_since_look_ < kLookTicks) return {};
   ticks_since_look_ = 0;
   const size_t dirty = runner_->dirty_bytes(), memory = runner_->dirty_memory();
-  const auto full = [&](size_t times) { return dirty >= times * commit_bytes_ || memory >= times * dirty_max_; };
   const int64_t now = now_us();
   const int64_t due_ms = behind_ ? config_.engine.commit_behind_ms : config_.engine.commit_ms;
   Status status;
@@ -465,9 +464,9 @@ Status Engine::after_tick(bool idle) {
     figures_.outbox_pending = progress_.outbox_next - 1 - std::max(outbox_erased_, outbox_delivered_.load());
   }
   if (!anything_) return {};
-  if (!asked && !full(1) && now - committed_at_ < due_ms * 1000) return {};
+  if (!asked && dirty < commit_bytes_ && memory < dirty_begins_ && now - committed_at_ < due_ms * 1000) return {};
   if (busy) {
-    if (!asked && !full(2)) return {};  // the fold goes on, up to as much again
+    if (!asked && dirty < 2 * commit_bytes_ && memory < dirty_max_) return {};  // the fold goes on, up to as much again
     if (status = settle(); !status.ok()) return status;
   }
   return commit();

@@ -127,7 +127,7 @@ class Engine {
   bool anything_ = false;             // to commit
   int64_t committed_at_ = 0;
   uint32_t ticks_since_look_ = 0;
-  size_t commit_bytes_ = 0, dirty_max_ = 0, held_max_ = 0;
+  size_t commit_bytes_ = 0, dirty_begins_ = 0, dirty_max_ = 0, held_max_ = 0;
   bool behind_ = true;
   uint64_t outbox_erased_ = 0;
 

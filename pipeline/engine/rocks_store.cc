@@ -166,7 +166,7 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
   options.level_compaction_dynamic_level_bytes = true;
   // Commits are large and rewrite the same keys: merged twice as late, rows are rewritten a third less often.
   if (family == Family::kState || family == Family::kViews)
-    options.level0_file_num_compaction_trigger = 8, options.max_bytes_for_level_base = 512 << 20;
+    options.level0_file_num_compaction_trigger = 12, options.max_bytes_for_level_base = 1024 << 20;
   options.target_file_size_base = 32 << 20;  // small enough that a day's end frees whole files
   options.compression = rocksdb::kLZ4Compression;
   if (family == Family::kLedger) options.bottommost_compression = rocksdb::kZSTD;
