@@ -31,8 +31,8 @@ struct PeopleState final : State {
   Seen seen;  // ids of events that are not in the book
   LikeBook book;
   Portrait portrait;
-  bool tells_days = false;      // their score asked for their days: each new one is told (MessageKind::kWantDays)
-  uint16_t rules_told = 0;      // community version at the last day told: under new rules their score is looked at anew
+  bool tells_days = false;  // their score asked for their days: each new one is told (MessageKind::kWantDays)
+  uint16_t rules_told = 0;  // community version at the last day told: under new rules their score is looked at anew
   CoLikers co_likers;
   Purpose purpose;
   // Changes of likes that a flag or an expiry brought, still to be told: a fold sends few messages, what is left goes

@@ -94,7 +94,7 @@ class Scores final : public OperatorOf<ScoresState> {
     const auto* home = static_cast<const PeopleState*>(context.reader.state(OperatorId::kPeople, key));
     const ScoreView view = scores_of(s, context.community, context.rules, context.now_us);
     const Standing here = standing_of(s, home != nullptr ? &home->portrait.days() : nullptr, context.community,
-                                       context.rules, context.now_us);
+                                      context.rules, context.now_us);
     json = "{\"type\":\"user\",\"id\":";
     append_json(json, s.id);
     static constexpr const char* kNames[] = {"innovation", "communication", "referral", "knowledge"};
@@ -300,8 +300,8 @@ class Scores final : public OperatorOf<ScoresState> {
            });
   }
 
-  static Standing standing(const ScoresState& s, const ActiveDays* home, const Sums& sums, const CommunityConfig& community, int64_t now,
-                           int64_t likers) {
+  static Standing standing(const ScoresState& s, const ActiveDays* home, const Sums& sums,
+                           const CommunityConfig& community, int64_t now, int64_t likers) {
     Standing st;
     const uint128 overall = sums.profile(community.profiles[0]);
     st.score_micros = score_micros(overall, sums, community.half_life_days, 1000);
@@ -318,8 +318,8 @@ class Scores final : public OperatorOf<ScoresState> {
     }
     return st;
   }
-  friend Standing bellwether::standing_of(const ScoresState&, const ActiveDays*, const CommunityConfig&, const RulesOf&, int64_t,
-                                          const WithoutFlag*);
+  friend Standing bellwether::standing_of(const ScoresState&, const ActiveDays*, const CommunityConfig&, const RulesOf&,
+                                          int64_t, const WithoutFlag*);
 
   // D7: the place that the score without the flag's discount would take is not carried by what is authentic.
   static void ranking(const ScoresState& s, Key key, WithoutFlag& w, const Standing& here, const Standing& there,

@@ -5,6 +5,11 @@
 #include "pipeline/engine/check.h"
 
 namespace bellwether {
+namespace {
+
+constexpr size_t kSpareBytes = 16 << 20;  // a set of less is let go: a service that has caught up needs no more
+
+}  // namespace
 
 Committer::Committer(Store& store, bool threaded) : store_(store), threaded_(threaded) {
   if (threaded_) thread_ = std::thread([this] { work(); });
@@ -54,6 +59,14 @@ CommitFigures Committer::figures() const {
   return figures_;
 }
 
+std::unique_ptr<WriteSet> Committer::empty_set() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (spare_) return std::move(spare_);
+  }
+  return store_.new_write_set();
+}
+
 void Committer::perform(std::unique_lock<std::mutex>& lock) {
   Job job = std::move(job_);
   lock.unlock();
@@ -66,8 +79,11 @@ void Committer::perform(std::unique_lock<std::mutex>& lock) {
     status = store_.drop_range(Family::kLedger, job.ledger_from, job.ledger_to);
   const auto us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
+  std::unique_ptr<WriteSet> set = std::move(job.set);
   job = {};
+  if (!status.ok() || bytes < kSpareBytes) set.reset();
   lock.lock();
+  spare_ = std::move(set);
   if (status.ok()) {
     ++figures_.commits, figures_.rows += rows, figures_.bytes += bytes;
     figures_.last_us = us, figures_.total_us += us;

@@ -39,6 +39,8 @@ class Committer {
   Status settle();
   void land();  // without a thread only
   CommitFigures figures() const;
+  // A set to fill: that of the last commit, whose memory need not be asked for and cleared again, or a new one.
+  std::unique_ptr<WriteSet> empty_set();
 
  private:
   void work();
@@ -49,6 +51,7 @@ class Committer {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Job job_;
+  std::unique_ptr<WriteSet> spare_;
   bool busy_ = false, stop_ = false;
   Status status_;
   CommitFigures figures_;

@@ -513,8 +513,8 @@ Status Engine::commit() {
     published_ = std::move(next);
     published_changed_.notify_all();
   };
+  set_ = committer_->empty_set();
   committer_->start(std::move(job));
-  set_ = store_.new_write_set();
   runner_->set_write_set(set_.get());
   anything_ = false;
   committed_at_ = now_us();

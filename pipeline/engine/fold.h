@@ -19,6 +19,7 @@
 #include "pipeline/engine/pool.h"
 #include "pipeline/engine/rows.h"
 #include "pipeline/engine/shard.h"
+#include "pipeline/engine/state_rows.h"
 #include "pipeline/engine/timers.h"
 
 namespace bellwether {
@@ -114,6 +115,7 @@ class TickRunner final : public StateReader {
   WriteSet* set_ = nullptr;
   uint64_t committed_ = 0;
   uint32_t engine_sequence_ = 0;
+  SpareRows spare_rows_;
   std::vector<StateKey> due_;
   std::vector<IndexKey> rows_;
   std::vector<std::vector<StateKey>> wanted_;  // by shard

@@ -80,51 +80,10 @@ void TickRunner::collect_accounts() {
   }
 }
 
-namespace {
-
-// The rows of a shard's dirty states, in stored order; their bytes one after another.
-struct StateRows {
-  struct Row {
-    StateKey key;
-    size_t end = 0;
-    bool there = true;  // false: the key has no row any more
-  };
-  std::vector<Row> rows;
-  std::string bytes;
-
-  void encode(const StateCache& cache) {
-    std::vector<CacheSlot*> dirty = cache.dirty();
-    std::sort(dirty.begin(), dirty.end(), [](const CacheSlot* a, const CacheSlot* b) {
-      const auto sa = slice_of(a->key.key.hash), sb = slice_of(b->key.key.hash);
-      return sa != sb ? sa < sb : a->key < b->key;
-    });
-    rows.reserve(dirty.size());
-    bytes.reserve(cache.dirty_bytes());  // set aside, not used: doubling and copying would take thrice as much
-    for (CacheSlot* slot : dirty) {
-      const size_t begin = bytes.size();
-      const bool there = encode_state_row(*slot, bytes);
-      if (!there) bytes.resize(begin);
-      rows.push_back({slot->key, bytes.size(), there});
-    }
-  }
-  void write(WriteSet& set) const {
-    size_t begin = 0;
-    for (const Row& row : rows) {
-      if (row.there) {
-        set.put(Family::kState, keys::state(row.key), std::string_view(bytes).substr(begin, row.end - begin));
-      } else {
-        set.erase(Family::kState, keys::state(row.key));
-      }
-      begin = row.end;
-    }
-  }
-};
-
-}  // namespace
-
 std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
   // A fifth of the fold's time where states are large: so each shard by itself.
-  std::vector<StateRows> states(shards_.size());  // shards are sets of whole slices in order: so are the rows
+  std::vector<StateRows> states = spare_rows_.take(shards_.size());  // shards are sets of whole slices in order: so are
+                                                                     // the rows
   size_t dirty = 0;
   for (const auto& shard : shards_) dirty += shard->cache().dirty().size();
   const auto encode = [&](size_t s) { states[s].encode(shards_[s]->cache()); };
@@ -140,10 +99,8 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
   counters_.write(set);
   return [this, states = std::move(states), index = index_.take_changes(),
           timers = timers_.take_changes()](WriteSet& rest) mutable {
-    for (StateRows& rows : states) {
-      rows.write(rest);
-      rows = {};
-    }
+    for (const StateRows& rows : states) rows.write(rest);
+    spare_rows_.give(std::move(states));
     write_index(std::move(index), rest, list_counts_);
     write_timers(std::move(timers), rest);
   };

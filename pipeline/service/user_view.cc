@@ -95,11 +95,13 @@ void fill_flags(Lookup& lookup, const ScoresState* scores, const PeopleState* pe
     return &f;
   };
   if (scores != nullptr) {
-    const int64_t here = standing_of(*scores, nullptr, reading.community(), reading.rules(), reading.now_us()).score_micros;
+    const int64_t here =
+        standing_of(*scores, nullptr, reading.community(), reading.rules(), reading.now_us()).score_micros;
     for (const WithoutFlag& w : scores->without) {
       if (pb::UserFlag* f = add(w.flag, w.flag_id))
         f->set_overall_taken_micros(
-            standing_of(*scores, nullptr, reading.community(), reading.rules(), reading.now_us(), &w).score_micros - here);
+            standing_of(*scores, nullptr, reading.community(), reading.rules(), reading.now_us(), &w).score_micros -
+            here);
     }
   }
   if (people != nullptr)

@@ -225,7 +225,8 @@ class Asked {
 };
 
 // Whether everything that a tier asks for is there, each number at least so many percent of it.
-bool has(Tier tier, const Numbers& n, const CommunityConfig& community, int64_t percent, bool whatever_the_days = false) {
+bool has(Tier tier, const Numbers& n, const CommunityConfig& community, int64_t percent,
+         bool whatever_the_days = false) {
   if (tier <= Tier::kMember) return true;
   const TierConfig& asked = community.tiers[static_cast<size_t>(tier)];
   const GateConfig& gates = asked.gates;

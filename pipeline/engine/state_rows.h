@@ -1,0 +1,45 @@
+// What a commit writes of a shard's states: rows in stored order, their bytes one after another.
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pipeline/engine/cache.h"
+#include "pipeline/engine/store.h"
+
+namespace bellwether {
+
+class StateRows {
+ public:
+  void encode(const StateCache& cache);  // its dirty states
+  void write(WriteSet& set) const;
+  void clear() { rows_.clear(), bytes_.clear(); }
+  size_t bytes() const { return bytes_.size(); }
+
+ private:
+  struct Row {
+    StateKey key;
+    size_t end = 0;
+    bool there = true;  // false: the key has no row any more
+  };
+  std::vector<CacheSlot*> dirty_;
+  std::vector<Row> rows_;
+  std::string bytes_;
+};
+
+// Those of the last commit, for the next: memory that is there need not be asked for and cleared again. Taken by the
+// fold, given back by the commit's thread.
+class SpareRows {
+ public:
+  std::vector<StateRows> take(size_t shards);
+  void give(std::vector<StateRows> rows);  // few bytes: let go instead, a service that has caught up needs no more
+
+ private:
+  std::mutex mutex_;
+  std::vector<StateRows> spare_;
+};
+
+}  // namespace bellwether
