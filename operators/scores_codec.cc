@@ -119,7 +119,8 @@ bool ScoresState::decode(std::string_view bytes) {
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) cells.push_back(static_cast<uint32_t>(r.varint()));
   reported_minute = r.zigzag();
   const uint8_t bits = r.u8();
-  report_due = bits & 1, wants_days = version == 1 || (bits >> 1 & 1);  // once every day was told
+  report_due = bits & 1,
+  wants_days = bits >> 1 & 1;  // of version 1 it asks at its next look: so it has a home that knows
   if (bits > (version == 1 ? 1 : 3)) return false;
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {

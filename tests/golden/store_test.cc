@@ -151,6 +151,55 @@ TEST_F(GoldenFolder, Opens) {
   go_on(*store);
 }
 
+// Twelve days of likes, some each day from each of thirty users: posters too, who had no state at the home of likes.
+void live_on(Store& store) {
+  const Folder folder;
+  const int64_t begin = (repair::progress_of(store).folded * kSlotUs / kDayUs + 1) * kDayUs;
+  const std::string file = folder / "days.jsonl";
+  std::ofstream out(file);
+  for (int day = 0; day < 12; ++day)
+    for (int user = 1; user <= 30; ++user) {
+      if ((user + day) % 3 == 0) continue;
+      const int author = (user * 7 + day * 11) % 30 + 1;
+      out << R"({"id":"more)" << day << '-' << user << R"(","time":")"
+          << time_text(begin + day * kDayUs + user * kSecondUs) << R"(","user":"u)" << user
+          << R"(","like":{"post":"new)" << author << '-' << day << R"(","author":"u)" << author
+          << R"(","kind":"LIKE_KIND_SHARE"}})"
+          << "\n";
+    }
+  out.close();
+  std::unique_ptr<FileSource> source;
+  require(FileSource::open({file}, source));
+  EngineOptions options;
+  options.floors = false;
+  options.file_append_us = int64_t{5'000'000'000} * 1'000'000;
+  std::unique_ptr<Engine> engine;
+  require(Engine::open(default_config(), operators(), store, {{source.get(), false}}, options, engine));
+  require(engine->run());
+}
+
+// A program of this version goes on with a store of an earlier one as it does with its own.
+TEST_F(GoldenFolder, LivesOnAsOneMadeAnew) {
+  const auto log = open_log(data);
+  std::unique_ptr<Store> store;
+  require(open_rocks_store(data, {}, store));
+  const auto anew = make_memory_store();
+  fold(*anew, *log);
+  const std::string before = repair::dump_of(*anew);
+  EXPECT_EQ(repair::dump_of(*store), before);
+  live_on(*store);
+  live_on(*anew);
+  const std::string after = repair::dump_of(*anew);
+  EXPECT_EQ(repair::dump_of(*store), after);
+  const auto contributors = [](const std::string& dump) {
+    size_t n = 0;
+    for (size_t at = 0; (at = dump.find("\"tier\":\"contributor\"", at)) != std::string::npos; ++at) ++n;
+    return n;
+  };
+  EXPECT_GT(contributors(after), contributors(before) + 3);
+  expect_good(*store);
+}
+
 // By the rules in its own control log, whatever the defaults are now.
 TEST_F(GoldenFolder, IsMadeAgainFromItsLog) {
   std::unique_ptr<Store> store;
@@ -166,8 +215,6 @@ TEST_F(GoldenFolder, IsMadeAgainFromItsLog) {
   StoreDifference difference;
   require(compare_stores(*store, *made, operators(), difference));
   EXPECT_TRUE(difference.none()) << ::testing::PrintToString(difference.lines);
-  for (const auto& family : difference.families)
-    ADD_FAILURE() << family.name << ": " << family.only_first << ", " << family.only_second << ", " << family.other;
   EXPECT_GT(difference.rows, 100U);
   ControlLog before, after;
   require(read_control(*store, before));
