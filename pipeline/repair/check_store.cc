@@ -7,6 +7,7 @@
 
 #include "operators/alert.h"
 #include "operators/flags.h"
+#include "operators/people.h"
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/control.h"
 #include "pipeline/engine/list_counts.h"
@@ -103,6 +104,7 @@ class StoreCheck {
   void states();
   void state(std::string_view key, std::string_view row);
   void blocks(const StateKey& key, const State& state, const std::string& who);
+  void days(Key user, const ScoresState& scores, const std::string& who);
   void views();
   void timers();
   void ledger();
@@ -227,7 +229,24 @@ void StoreCheck::state(std::string_view bytes, std::string_view row) {
   if (blank) return;
   for (const IndexKey& at : lists_of(key, *state)) lists_[at.index].add(keys::index(at));
   count_state(key, *state, sums_);
-  blocks(key, *state, describe(key, op->name(), state.get()));
+  const std::string who = describe(key, op->name(), state.get());
+  blocks(key, *state, who);
+  if (key.op == OperatorId::kScores) days(key.key, dynamic_cast<const ScoresState&>(*state), who);
+}
+
+// A score that asked for its user's days active has every one that is counted at their home.
+void StoreCheck::days(Key user, const ScoresState& scores, const std::string& who) {
+  if (!scores.wants_days || !progress_.leftovers.empty()) return;  // what waits for its round may be the answer
+  int64_t timer;
+  const auto state = find_state({OperatorId::kPeople, user}, timer);
+  const auto* home = dynamic_cast<const PeopleState*>(state.get());
+  if (home == nullptr || !home->tells_days) {
+    faults_.add(FaultKind::kScore, who, "asked for the user's days active, but their home does not tell them");
+    return;
+  }
+  ActiveDays both = scores.portrait.days();
+  if (both.add(home->portrait.days()))
+    faults_.add(FaultKind::kScore, who, "lacks days active that the user's home counts");
 }
 
 // Blocks, and for a user's scores that they sum to what is kept.

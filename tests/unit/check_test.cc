@@ -224,6 +224,16 @@ TEST_F(Check, PlaceAltered) {
   EXPECT_TRUE(names(check(*store_), FaultKind::kScore, {"\"" + s.id + "\"", "boards"}));
 }
 
+TEST_F(Check, DayActiveLost) {
+  auto [key, s] = state<PeopleState>(OperatorId::kPeople, [](const PeopleState& p) { return p.tells_days; });
+  s.portrait.days().mark(day_of(progress_of(*store_).folded * kSlotUs) - 100);
+  put_state(key, s);
+  EXPECT_TRUE(names(check(*store_), FaultKind::kScore, {"lacks days active"}));
+  s.tells_days = false;
+  put_state(key, s);
+  EXPECT_TRUE(names(check(*store_), FaultKind::kScore, {"does not tell"}));
+}
+
 TEST_F(Check, AccountAltered) {
   EngineProgress progress = progress_of(*store_);
   ++progress.partitions[0].account.applied;
