@@ -1,7 +1,7 @@
 // A store of each release, frozen: later programs open it, see in it what was in it, and go on from it.
 //
-//   store_1.rows.zst   the rows of a small community's store, all families, and the dump of them: what states mean
-//   store_1.tar.gz     a data folder as it stood on the disk, store and embedded log, and its dump: what files mean
+//   store_N.rows.zst   the rows of a small community's store, all families, and the dump of them: what states mean
+//   store_N.tar.gz     a data folder as it stood on the disk, store and embedded log, and its dump: what files mean
 //
 // tests/golden/make_store writes those of a new release; those of earlier ones are never written again.
 #include <gmock/gmock.h>
@@ -28,7 +28,8 @@ using repair::require;
 using ::testing::HasSubstr;
 
 const std::string kGolden = BELLWETHER_SOURCE_DIR "/tests/golden/";
-constexpr const char* kRelease = "store_1";
+// 2: days active of likes are counted at the home of likes (people and scores, version 2).
+constexpr const char* kReleases[] = {"store_1", "store_2"};
 
 // {family u8, key, value} of every row, then 255 and the dump.
 std::string pack(const Store& store) {
@@ -90,9 +91,11 @@ void go_on(Store& store) {
   EXPECT_NE(repair::dump_of(store).find("\"id\":\"newcomer\""), std::string::npos);
 }
 
-TEST(GoldenStore, RowsMeanWhatTheyMeant) {
+class GoldenRows : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenRows, MeanWhatTheyMeant) {
   std::string dump;
-  const auto store = unpack(contents(kGolden + kRelease + ".rows.zst"), dump);
+  const auto store = unpack(contents(kGolden + GetParam() + ".rows.zst"), dump);
   EXPECT_TRUE(repair::dump_of(*store) == dump);
   // It says something: a tier above the lowest, a flag, dead letters.
   for (const char* word : {"\"type\":\"flag\"", "\"tier\":\"contributor\"", "\"dead_lettered\":2", "\"duplicate\":"})
@@ -103,16 +106,20 @@ TEST(GoldenStore, RowsMeanWhatTheyMeant) {
   expect_good(*store);
 }
 
-class GoldenFolder : public ::testing::Test {
+INSTANTIATE_TEST_SUITE_P(Releases, GoldenRows, ::testing::ValuesIn(kReleases));
+
+class GoldenFolder : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    const std::string command = "tar -xzf " + kGolden + kRelease + ".tar.gz -C " + (folder / "");
+    const std::string command = "tar -xzf " + kGolden + GetParam() + ".tar.gz -C " + (folder / "");
     ASSERT_EQ(std::system(command.c_str()), 0);
     data = folder / "data";
   }
   Folder folder;
   std::string data;
 };
+
+INSTANTIATE_TEST_SUITE_P(Releases, GoldenFolder, ::testing::ValuesIn(kReleases));
 
 std::unique_ptr<EmbeddedLog> open_log(const std::string& data) {
   EmbeddedLog::Options options;
@@ -134,7 +141,7 @@ void fold(Store& store, EmbeddedLog& log) {
   require(engine->run());
 }
 
-TEST_F(GoldenFolder, Opens) {
+TEST_P(GoldenFolder, Opens) {
   const auto log = open_log(data);
   std::unique_ptr<Store> store;
   require(open_rocks_store(data, {}, store));
@@ -179,7 +186,7 @@ void live_on(Store& store) {
 }
 
 // A program of this version goes on with a store of an earlier one as it does with its own.
-TEST_F(GoldenFolder, LivesOnAsOneMadeAnew) {
+TEST_P(GoldenFolder, LivesOnAsOneMadeAnew) {
   const auto log = open_log(data);
   std::unique_ptr<Store> store;
   require(open_rocks_store(data, {}, store));
@@ -201,7 +208,7 @@ TEST_F(GoldenFolder, LivesOnAsOneMadeAnew) {
 }
 
 // By the rules in its own control log, whatever the defaults are now.
-TEST_F(GoldenFolder, IsMadeAgainFromItsLog) {
+TEST_P(GoldenFolder, IsMadeAgainFromItsLog) {
   std::unique_ptr<Store> store;
   require(open_rocks_store(data, {}, store));
   const auto made = make_memory_store();
@@ -222,7 +229,7 @@ TEST_F(GoldenFolder, IsMadeAgainFromItsLog) {
   EXPECT_EQ(before.next, after.next);
 }
 
-TEST_F(GoldenFolder, OfALaterVersionIsRefused) {
+TEST_P(GoldenFolder, OfALaterVersionIsRefused) {
   {
     std::unique_ptr<Store> store;
     require(open_rocks_store(data, {}, store));
@@ -241,7 +248,7 @@ TEST_F(GoldenFolder, OfALaterVersionIsRefused) {
   }
 }
 
-TEST_F(GoldenFolder, ProgressOfALaterVersionIsRefused) {
+TEST_P(GoldenFolder, ProgressOfALaterVersionIsRefused) {
   std::unique_ptr<Store> store;
   require(open_rocks_store(data, {}, store));
   std::string row;
@@ -255,7 +262,7 @@ TEST_F(GoldenFolder, ProgressOfALaterVersionIsRefused) {
   EXPECT_THAT(Engine::open(default_config(), operators(), *store, {}, {}, engine).message, HasSubstr("later version"));
 }
 
-TEST_F(GoldenFolder, LogOfALaterVersionIsRefused) {
+TEST_P(GoldenFolder, LogOfALaterVersionIsRefused) {
   std::string segment;
   for (const auto& file : fs::directory_iterator(data + "/log/0")) segment = file.path();
   std::fstream(segment, std::ios::binary | std::ios::in | std::ios::out).seekp(8).put(2);
