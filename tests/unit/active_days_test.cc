@@ -132,6 +132,7 @@ TEST_F(DaysOfAUser, UnderNewRulesTheNextDayIsTold) {
   for (int day = 0; day < 4; ++day) like("ann", "p" + std::to_string(day), "bob", kStart + day * kDayUs);
   earn("ann", 5, kStart + 4 * kDayUs);
   EXPECT_FALSE(scores("ann")->wants_days);
+  world.run_at(now + kMinuteUs);  // what is due of the score's report
   CommunityConfig rules = world.context.rules[0];
   rules.tiers[static_cast<size_t>(Tier::kContributor)].min_score_micros = 3'000'000;
   world.context.rules.push_back(rules);
