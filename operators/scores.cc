@@ -33,6 +33,15 @@ void take(WithoutFlag& w, int64_t day, RuleId rule, int64_t micros) {
   }
 }
 
+ScoreView view_of(const Sums& sums, const CommunityConfig& community) {
+  ScoreView view;
+  for (size_t c = 0; c < kCapabilities; ++c)
+    view.capability_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
+  for (const ProfileConfig& p : community.profiles)
+    view.profile_micros.push_back(score_micros(sums.profile(p), sums, community.half_life_days, 1000));
+  return view;
+}
+
 class Scores final : public OperatorOf<ScoresState> {
  public:
   OperatorId id() const override { return OperatorId::kScores; }
@@ -398,8 +407,10 @@ class Scores final : public OperatorOf<ScoresState> {
     }
     s.reported_minute = minute, s.report_due = false;
     if (!context.wanted(OutKind::kScore)) return context.emit(OutKind::kScore, {});  // ids count on, made or not
+    const CommunityConfig& community = context.community();
     const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
-    const ScoreView view = scores_of(s, context.community(), rules, now);
+    const ScoreView view =
+        view_of(s.book.running(day_of(now), community, context.community_number(), rules), community);
     ScoreRecord r;
     r.user_id = s.id, r.day = day_of(now), r.capability_micros = view.capability_micros,
     r.profile_micros = view.profile_micros;
@@ -450,13 +461,7 @@ Standing standing_of(const ScoresState& s, const ActiveDays* home, const Communi
 }
 
 ScoreView scores_of(const ScoresState& s, const CommunityConfig& community, const RulesOf& rules, int64_t now_us) {
-  const Sums sums = s.book.sums(day_of(now_us), community, rules);
-  ScoreView view;
-  for (size_t c = 0; c < kCapabilities; ++c)
-    view.capability_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
-  for (const ProfileConfig& p : community.profiles)
-    view.profile_micros.push_back(score_micros(sums.profile(p), sums, community.half_life_days, 1000));
-  return view;
+  return view_of(s.book.sums(day_of(now_us), community, rules), community);
 }
 
 Tier visible_tier(const ScoresState& s, const CommunityConfig& community, int64_t now_us) {

@@ -5,6 +5,7 @@
 
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/control.h"
+#include "pipeline/engine/out_rows.h"
 
 namespace bellwether {
 namespace {
@@ -136,11 +137,12 @@ Status Eraser::walk(const Published& at, std::vector<RowName>& rows) {
   };
   if (status.ok()) status = snapshot.scan(Family::kViews, {}, {}, views);
   const auto outbox = [&](std::string_view key, std::string_view value) {
-    uint8_t kind;
-    ChangeId id;
-    std::string_view payload;
-    if (decode_out_row(value, kind, id, payload) && forget_row(kind, id, payload, erased, out))
-      rows.push_back({Family::kOutbox, std::string(key)});
+    bool named = false;
+    each_out_row(key, value, [&](const OutRow& row) {
+      named = forget_row(row.kind, row.id, row.payload, erased, out);
+      return !named;
+    });
+    if (named) rows.push_back({Family::kOutbox, std::string(key)});
     return !stopping();
   };
   if (status.ok()) status = snapshot.scan(Family::kOutbox, {}, {}, outbox);

@@ -16,6 +16,7 @@
 #include "pipeline/engine/index_overlay.h"
 #include "pipeline/engine/list_counts.h"
 #include "pipeline/engine/meta.h"
+#include "pipeline/engine/out_rows.h"
 #include "pipeline/engine/pool.h"
 #include "pipeline/engine/rows.h"
 #include "pipeline/engine/shard.h"
@@ -116,6 +117,7 @@ class TickRunner final : public StateReader {
   uint64_t committed_ = 0;
   uint32_t engine_sequence_ = 0;
   SpareRows spare_rows_;
+  OutRows out_rows_;
   std::vector<StateKey> due_;
   std::vector<IndexKey> rows_;
   std::vector<std::vector<StateKey>> wanted_;  // by shard

@@ -16,9 +16,7 @@ void TickRunner::emit(const Shard::Emitted& out) {
   }
   // Scores are not watched: whoever wants them reads the topic, or asks.
   if (out.kind != OutKind::kScore) set_->put(Family::kViews, keys::change(out.kind, id), payload);
-  if (options_.outbox)
-    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
-              encode_out_row(static_cast<uint8_t>(out.kind), id, payload));
+  if (options_.outbox) out_rows_.add(progress_.outbox_next++, static_cast<uint8_t>(out.kind), id, payload, *set_);
 }
 
 void TickRunner::dead(TickId tick, const Record& record) {
@@ -35,9 +33,7 @@ void TickRunner::dead(TickId tick, const Record& record) {
   const DeadKey key{tick, hasher_(KeyKind::kEvent, row.from.topic), row.from.number, row.offset};
   set_->put(Family::kViews, keys::dead(key), bytes);
   dead_keys_.insert(key);
-  if (options_.outbox)
-    set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
-              encode_out_row(kOutDeadLetter, {tick, {}, 0}, bytes));
+  if (options_.outbox) out_rows_.add(progress_.outbox_next++, kOutDeadLetter, {tick, {}, 0}, bytes, *set_);
   // Oldest out, by number and by age: a function of the ticks, not of when commits fall.
   const int64_t oldest =
       tick.slot < INT64_MIN + options_.dead_us / kSlotUs ? INT64_MIN : tick.slot - options_.dead_us / kSlotUs;
@@ -52,7 +48,7 @@ void TickRunner::dead(TickId tick, const Record& record) {
 }
 
 size_t TickRunner::dirty_bytes() const {
-  size_t bytes = set_->bytes() + (index_.changes() + timers_.changes()) * 64;
+  size_t bytes = set_->bytes() + out_rows_.bytes() + (index_.changes() + timers_.changes()) * 64;
   for (const auto& shard : shards_) bytes += shard->cache().dirty_row_bytes() + shard->block_bytes();
   return bytes;
 }
@@ -81,6 +77,7 @@ void TickRunner::collect_accounts() {
 }
 
 std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
+  out_rows_.flush(set);
   // A fifth of the fold's time where states are large: so each shard by itself.
   std::vector<StateRows> states = spare_rows_.take(shards_.size());  // shards are sets of whole slices in order: so are
                                                                      // the rows

@@ -38,9 +38,9 @@ Status TickRunner::learn_erasures(TickId tick, std::span<Record* const> records)
     set_->put(Family::kMeta, keys::erasing(subject.hash), subject.id);
     if (!options_.outbox) continue;
     for (const char* topic : {".scores", ".tiers"})
-      set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
-                encode_out_row(kOutTombstone, {tick, {OperatorId::kPeople, {KeyKind::kUser, subject.hash}}, sequence++},
-                               encode_tombstone(topic, subject.id)));
+      out_rows_.add(progress_.outbox_next++, kOutTombstone,
+                    {tick, {OperatorId::kPeople, {KeyKind::kUser, subject.hash}}, sequence++},
+                    encode_tombstone(topic, subject.id), *set_);
   }
   std::sort(erased_now_.begin(), erased_now_.end());
   erased_now_.erase(std::unique(erased_now_.begin(), erased_now_.end()), erased_now_.end());
@@ -108,29 +108,28 @@ Status TickRunner::scrub(std::span<const RowName> rows, uint64_t outbox_from) {
     ChangeId id;
     DeadKey dead;
     if (row.family == Family::kOutbox) {
-      uint8_t out_kind;
-      std::string_view payload;
+      const auto without_names = [this](const OutRow& record, std::string& payload) {
+        return forget_row(record.kind, record.id, record.payload, *erased_, payload);
+      };
       if (!keys::parse_number(row.key, number) || number < outbox_from ||
-          !decode_out_row(value, out_kind, id, payload) || !forget_row(out_kind, id, payload, *erased_, out))
+          !change_out_rows(row.key, value, without_names, out))
         continue;
-      set_->put(Family::kOutbox, row.key, encode_out_row(out_kind, id, out));
+      set_->put(Family::kOutbox, row.key, out);
     } else if (keys::parse_change(row.key, kind, id)) {
       if (id.tick.slot < progress_.changes_from || !forget_row(static_cast<uint8_t>(kind), id, value, *erased_, out))
         continue;
       set_->put(Family::kViews, row.key, out);
       // The topic's last word on this key shall be without the name too. Other kinds go by their key's tombstone.
       if (kind == OutKind::kAlert && options_.outbox)
-        set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
-                  encode_out_row(static_cast<uint8_t>(kind), id, out));
+        out_rows_.add(progress_.outbox_next++, static_cast<uint8_t>(kind), id, out, *set_);
     } else if (keys::parse_dead(row.key, dead)) {
       DeadLetterRow letter;
       if (!dead_keys_.contains(dead) || !forget_row(kOutDeadLetter, {}, value, *erased_, out) || !decode(out, letter))
         continue;
       set_->put(Family::kViews, row.key, out);
       if (options_.outbox)
-        set_->put(Family::kOutbox, keys::number(progress_.outbox_next++),
-                  encode_out_row(kOutTombstone, {dead.tick, {}, 0},
-                                 encode_tombstone(".deadletters", dead_letter_id(letter))));
+        out_rows_.add(progress_.outbox_next++, kOutTombstone, {dead.tick, {}, 0},
+                      encode_tombstone(".deadletters", dead_letter_id(letter)), *set_);
     }
   }
   for (size_t s = 0; s < states.size(); ++s) {

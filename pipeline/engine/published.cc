@@ -4,6 +4,7 @@
 
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/erasure.h"
+#include "pipeline/engine/out_rows.h"
 
 namespace bellwether {
 namespace {
@@ -147,17 +148,15 @@ Status Published::scan_outbox(
   Status broken;
   const Status status =
       snapshot_->scan(Family::kOutbox, keys::number(from), {}, [&](std::string_view key, std::string_view value) {
-        uint64_t number;
-        uint8_t kind;
-        ChangeId id;
-        std::string_view payload;
-        if (!keys::parse_number(key, number) || !decode_out_row(value, kind, id, payload)) {
-          broken = damaged("an outbox row");
-          return false;
-        }
+        bool more = true;
         std::string forgotten;
-        if (forget_row(kind, id, payload, *erased_, forgotten)) payload = forgotten;
-        return visit(number, kind, id, payload);
+        const auto each = [&](const OutRow& row) {
+          if (row.number < from) return true;
+          const bool named = forget_row(row.kind, row.id, row.payload, *erased_, forgotten);
+          return more = visit(row.number, row.kind, row.id, named ? std::string_view(forgotten) : row.payload);
+        };
+        if (!each_out_row(key, value, each)) broken = damaged("an outbox row"), more = false;
+        return more;
       });
   return status.ok() ? broken : status;
 }

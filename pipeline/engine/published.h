@@ -83,7 +83,7 @@ class Published {
                    const std::function<bool(const DeadKey&, const DeadLetterRow&)>& visit) const;
   // Every state of an operator, in stored order: the whole state family is walked.
   Status scan_states(const std::function<bool(const StateKey&, const State&)>& visit) const;
-  // Outbox rows from a number on.
+  // Out records that wait, from a number on.
   Status scan_outbox(
       uint64_t from,
       const std::function<bool(uint64_t number, uint8_t kind, const ChangeId&, std::string_view payload)>& visit) const;

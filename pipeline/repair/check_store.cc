@@ -11,6 +11,7 @@
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/control.h"
 #include "pipeline/engine/list_counts.h"
+#include "pipeline/engine/out_rows.h"
 #include "pipeline/engine/rows.h"
 #include "pipeline/repair/check.h"
 #include "pipeline/repair/check_state.h"
@@ -339,11 +340,13 @@ void StoreCheck::ledger() {
 void StoreCheck::outbox() {
   walk(Family::kOutbox, "outbox", [&](std::string_view key, std::string_view value) {
     uint64_t number = 0;
-    uint8_t kind = 0;
-    ChangeId id;
-    std::string_view payload;
-    ++figures_.outbox;
-    if (!keys::parse_number(key, number) || !decode_out_row(value, kind, id, payload) || !payload_reads(kind, payload))
+    bool reads = true;
+    const auto each = [&](const OutRow& row) {
+      ++figures_.outbox;
+      number = row.number, reads = payload_reads(row.kind, row.payload);
+      return reads;
+    };
+    if (!each_out_row(key, value, each) || !reads)
       return faults_.add(FaultKind::kOutbox, "outbox " + hex(key), "cannot be read");
     if (number >= progress_.outbox_next)
       faults_.add(FaultKind::kOutbox, "outbox row " + std::to_string(number),

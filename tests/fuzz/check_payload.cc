@@ -16,6 +16,7 @@
 #include "operators/state_reader.h"
 #include "operators/tiers.h"
 #include "pipeline/engine/erasure.h"
+#include "pipeline/engine/out_rows.h"
 #include "pipeline/service/convert.h"
 #include "tests/fuzz/checks.h"
 
@@ -344,6 +345,22 @@ void bears_rows(std::string_view bytes) {
 // ---- rows that leave the pipeline ----
 
 void bears_out_row(std::string_view bytes) {
+  const std::string key = keys::number(5'000);
+  std::string changed, twice;
+  size_t records = 0, records_again = 0;
+  const auto one_more = [](const OutRow& row, std::string& payload) {
+    payload = std::string(row.payload) + "!";
+    return true;
+  };
+  if (each_out_row(key, bytes, [&](const OutRow&) { return ++records, true; })) {
+    require(change_out_rows(key, bytes, one_more, changed), "outbox rows that are read cannot be changed");
+    require(each_out_row(key, Exact(changed).view(), [&](const OutRow&) { return ++records_again, true; }) &&
+                records == records_again,
+            "outbox rows: what was changed does not read");
+    require(!change_out_rows(
+                key, changed, [](const OutRow&, std::string&) { return false; }, twice),
+            "outbox rows change by nothing");
+  }
   uint8_t kind = 0, kind_again = 0;
   ChangeId id, id_again;
   std::string_view payload, payload_again;

@@ -19,6 +19,7 @@
 #include "operators/registry.h"
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/keys.h"
+#include "pipeline/engine/out_rows.h"
 #include "pipeline/engine/rows.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/service/convert.h"
@@ -181,13 +182,15 @@ bool store_rows(const Store& store, Corpora& out) {
       out.add("query", "page-token", selected(128, encode(PageToken{1, 2, 3, std::string(key)})), 3);
     }
   });
-  each(Family::kOutbox, [&](std::string_view, std::string_view value) {
-    uint8_t kind = 0;
-    ChangeId id;
-    std::string_view payload;
-    if (!taken(decode_out_row(value, kind, id, payload), "outbox row")) return;
-    out.add("payload", "out-row-" + std::to_string(kind), selected(27, value));
-    change(kind, payload);
+  each(Family::kOutbox, [&](std::string_view key, std::string_view value) {
+    if (value.size() < 1000) out.add("payload", "out-rows", selected(27, value));
+    const bool read = each_out_row(key, value, [&](const OutRow& row) {
+      out.add("payload", "out-row-" + std::to_string(row.kind),
+              selected(27, encode_out_row(row.kind, row.id, row.payload)));
+      change(row.kind, row.payload);
+      return true;
+    });
+    (void)taken(read, "outbox row");
   });
   each(Family::kTimers, [&](std::string_view key, auto) { out.add("progress", "key-timer", selected(3, key), 3); });
   each(Family::kControl, [&](std::string_view, std::string_view value) {

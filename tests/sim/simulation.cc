@@ -5,6 +5,7 @@
 #include "pipeline/decode/decoder.h"
 #include "pipeline/engine/control.h"
 #include "pipeline/engine/keys.h"
+#include "pipeline/engine/out_rows.h"
 #include "pipeline/tools/times.h"
 #include "tests/model/communities.h"
 #include "tests/model/harness.h"
@@ -279,15 +280,22 @@ void World::process_turn() {
 }
 
 void World::check_out(const OutRecord& record) {
-  std::string row;
-  if (!disk_.get(Family::kOutbox, keys::number(record.sequence), row))
+  const Rows& rows = disk_.rows(Family::kOutbox);
+  const auto row = rows.lower_bound(keys::number(record.sequence));
+  OutRow committed;
+  bool there = false;
+  if (row != rows.end())
+    there = each_out_row(row->first, row->second.value,
+                         [&](const OutRow& r) {
+                           committed = r;
+                           return r.number != record.sequence;
+                         }) &&
+            committed.number == record.sequence;
+  if (!there)
     return fail("out record " + std::to_string(record.sequence) + " (" + std::string(record.id) +
                 ") goes out, and is not committed");
-  uint8_t kind = 0;
-  ChangeId id;
-  std::string_view payload;
   OutMessage message;
-  if (!decode_out_row(row, kind, id, payload) || !out_message(kind, id, payload, config_.community, message) ||
+  if (!out_message(committed.kind, committed.id, committed.payload, config_.community, message) ||
       message.id != record.id || "out" + message.topic != record.topic)
     fail("out record " + std::to_string(record.sequence) + " goes out as " + std::string(record.id) +
          ", committed is " + message.id);
