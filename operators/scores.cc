@@ -74,7 +74,7 @@ class Scores final : public OperatorOf<ScoresState> {
           break;
         case MessageKind::kDays:
           (void)s.portrait.days().add(decode_days(item.payload));
-          changed = true;
+          s.awaits_days = false, changed = true;
           break;
         default:
           break;
@@ -282,8 +282,9 @@ class Scores final : public OperatorOf<ScoresState> {
       there.push_back(standing(s, nullptr, there_sums, community, now, s.likers + w.likers));
       days = days || days_decide(there.back(), community, context.cutoffs());
     }
+    if (s.awaits_days) return false;
     if (days && !s.wants_days) {
-      s.wants_days = true;
+      s.wants_days = s.awaits_days = true;
       context.send(OperatorId::kPeople, key, now, 0, std::string(1, static_cast<char>(MessageKind::kWantDays)));
       return false;
     }

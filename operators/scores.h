@@ -88,6 +88,7 @@ struct ScoresState final : State {
   // cost nothing here. Whoever shows days active adds the home's.
   Portrait portrait;
   bool wants_days = false;
+  bool awaits_days = false;  // asked, not answered: no look is taken at the tier, and nothing reported, until they come
   TierMachine machine;
   std::vector<WithoutFlag> without;
   std::vector<uint32_t> cells;          // as last put into the boards: capabilities, then profiles; 0 = in none

@@ -121,7 +121,8 @@ bool ScoresState::decode(std::string_view bytes) {
   const uint8_t bits = r.u8();
   report_due = bits & 1,
   wants_days = bits >> 1 & 1;  // of version 1 it asks at its next look: so it has a home that knows
-  if (bits > (version == 1 ? 1 : 3)) return false;
+  awaits_days = bits >> 2 & 1;
+  if (bits > (version == 1 ? 1 : 7)) return false;
   int64_t last = 0;
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Block b;
@@ -154,7 +155,7 @@ void ScoresState::encode(std::string& out) const {
   }
   w.varint(cells.size());
   for (uint32_t c : cells) w.varint(c);
-  w.zigzag(reported_minute), w.u8(static_cast<uint8_t>(report_due | wants_days << 1));
+  w.zigzag(reported_minute), w.u8(static_cast<uint8_t>(report_due | wants_days << 1 | awaits_days << 2));
   w.varint(blocks.size());
   int64_t last = 0;
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);

@@ -307,8 +307,9 @@ Outcome recompute(const std::vector<Event>& events, const World& world, int64_t 
 
       const Tier before = tier.tier;
       // The first time that a tier hangs on the days active they are asked for, and the look waits two rounds for them.
-      const bool waits = !days_known && (before > Tier::kMember || days_decide(n, world.community));
-      if (waits) days_known = true, answer = {at.slot, at.round + 2};
+      const bool asks = !days_known && (before > Tier::kMember || days_decide(n, world.community));
+      if (asks) days_known = true, answer = {at.slot, at.round + 2};
+      const bool waits = answer.slot != kNever;
       const bool own_hour = floor_div(now - own_hours, kDayUs) != floor_div(now - kSlotUs - own_hours, kDayUs);
       if (!waits) look_at_tier(tier, n, world.community, now, own_hour);
       if (tier.tier != before) user.steps.push_back({at.slot, before, tier.tier, n.profile[0]});

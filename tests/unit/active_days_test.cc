@@ -114,6 +114,28 @@ TEST_F(DaysOfAUser, AreThereInTheTickInWhichTheyDecide) {
   EXPECT_EQ(last.tier, Tier::kContributor);
 }
 
+// An exam's points come in round 1, a like's in round 2, the days in round 3: nothing is told of the score before them.
+TEST_F(DaysOfAUser, AreWaitedForByWhatComesMeanwhile) {
+  for (int day = 0; day < 4; ++day) like("ann", "p" + std::to_string(day), "bob", kStart + day * kDayUs);
+  now = kStart + 4 * kDayUs;
+  Fact& exam = facts.add("exam", "ann", now, facts.user_key("ann"), AccountFact{});
+  exam.body = AccountFact{.action = AccountAction::kExamPassed, .name = "first"};
+  world.post(exam);
+  like("fan", "of ann", "ann", now);
+  const auto s = scores("ann");
+  EXPECT_FALSE(s->awaits_days);
+  EXPECT_EQ(s->machine.tier, Tier::kContributor);
+  size_t records = 0;
+  for (const auto& e : world.context.emitted) {
+    ScoreRecord record;
+    if (e.kind != OutKind::kScore || e.key != facts.user_key("ann")) continue;
+    EXPECT_TRUE(decode(e.payload, record));
+    EXPECT_EQ(record.tier, Tier::kContributor);
+    ++records;
+  }
+  EXPECT_EQ(records, 1U);
+}
+
 TEST_F(DaysOfAUser, AreToldOneByOneOnceTheyDecide) {
   earn("ann", 25, kStart);
   EXPECT_EQ(scores("ann")->machine.tier, Tier::kMember);
