@@ -69,6 +69,19 @@ void expect_good(const Store& store) {
   EXPECT_GT(figures.states, 0U);
 }
 
+// Goes on with a file of events; the account then.
+Account read_on(Store& store, const std::string& file) {
+  std::unique_ptr<FileSource> source;
+  require(FileSource::open({file}, source));
+  EngineOptions options;
+  options.floors = false;
+  options.file_append_us = int64_t{5'000'000'000} * 1'000'000;
+  std::unique_ptr<Engine> engine;
+  require(Engine::open(default_config(), operators(), store, {{source.get(), false}}, options, engine));
+  require(engine->run());
+  return engine->published()->account();
+}
+
 // One event more, an hour after the store's last tick.
 void go_on(Store& store) {
   const Folder folder;
@@ -79,15 +92,8 @@ void go_on(Store& store) {
                       << R"(","user":"newcomer","post":{"post":"more","kind":"POST_KIND_IDEA",)"
                       << R"("action":"POST_ACTION_PUBLISHED"}})"
                       << "\n";
-  std::unique_ptr<FileSource> source;
-  require(FileSource::open({file}, source));
-  EngineOptions options;
-  options.floors = false;
-  options.file_append_us = int64_t{5'000'000'000} * 1'000'000;
-  std::unique_ptr<Engine> engine;
-  require(Engine::open(default_config(), operators(), store, {{source.get(), false}}, options, engine));
-  require(engine->run());
-  EXPECT_EQ(engine->published()->account().applied, before.account().applied + 1);
+  const Account after = read_on(store, file);
+  EXPECT_EQ(after.applied, before.account().applied + 1);
   EXPECT_NE(repair::dump_of(store).find("\"id\":\"newcomer\""), std::string::npos);
 }
 
@@ -175,14 +181,7 @@ void live_on(Store& store) {
           << "\n";
     }
   out.close();
-  std::unique_ptr<FileSource> source;
-  require(FileSource::open({file}, source));
-  EngineOptions options;
-  options.floors = false;
-  options.file_append_us = int64_t{5'000'000'000} * 1'000'000;
-  std::unique_ptr<Engine> engine;
-  require(Engine::open(default_config(), operators(), store, {{source.get(), false}}, options, engine));
-  require(engine->run());
+  read_on(store, file);
 }
 
 // A program of this version goes on with a store of an earlier one as it does with its own.

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/engine/rows.h"
@@ -31,6 +33,15 @@ class OutRowsTest : public testing::Test {
     size_t n = 0;
     EXPECT_TRUE(store->snapshot()->scan(Family::kOutbox, {}, {}, [&](auto, auto) { return ++n, true; }).ok());
     return n;
+  }
+  std::pair<std::string, std::string> first_row() const {
+    std::pair<std::string, std::string> row;
+    const auto take = [&](std::string_view key, std::string_view value) {
+      row.first = key, row.second = value;
+      return false;
+    };
+    EXPECT_TRUE(store->snapshot()->scan(Family::kOutbox, {}, {}, take).ok());
+    return row;
   }
   std::vector<uint64_t> numbers(uint64_t from = 0) const {
     std::vector<uint64_t> found;
@@ -110,14 +121,8 @@ TEST_F(OutRowsTest, AGapInTheNumbersBeginsARow) {
 TEST_F(OutRowsTest, ChangesOneAndKeepsTheOthers) {
   add(1, 30);
   commit();
-  std::string key, value, changed;
-  ASSERT_TRUE(store->snapshot()
-                  ->scan(Family::kOutbox, {}, {},
-                         [&](std::string_view k, std::string_view v) {
-                           key = k, value = v;
-                           return false;
-                         })
-                  .ok());
+  const auto [key, value] = first_row();
+  std::string changed;
   EXPECT_FALSE(change_out_rows(
       key, value, [](const OutRow&, std::string&) { return false; }, changed));
   EXPECT_TRUE(change_out_rows(
@@ -131,14 +136,7 @@ TEST_F(OutRowsTest, ChangesOneAndKeepsTheOthers) {
 TEST_F(OutRowsTest, WhatIsCutOrHostileIsRefused) {
   add(1, 30);
   commit();
-  std::string key, value;
-  ASSERT_TRUE(store->snapshot()
-                  ->scan(Family::kOutbox, {}, {},
-                         [&](std::string_view k, std::string_view v) {
-                           key = k, value = v;
-                           return false;
-                         })
-                  .ok());
+  const auto [key, value] = first_row();
   const auto reads = [](std::string_view k, std::string_view v) {
     return each_out_row(k, v, [](const OutRow&) { return true; });
   };
