@@ -65,33 +65,39 @@ bool parse(std::string_view text, DeadKey& key) {
   return r.ok() && r.done();
 }
 
-class AdminService final : public pb::Admin::CallbackService {
+// Requests come as bytes: see request.h.
+using RawAdmin = pb::Admin::WithRawCallbackMethod_GetStatus<pb::Admin::WithRawCallbackMethod_ListDeadLetters<
+    pb::Admin::WithRawCallbackMethod_CreateBackup<pb::Admin::Service>>>;
+
+class AdminService final : public RawAdmin {
  public:
   explicit AdminService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const pb::GetStatusRequest* request,
-                                      pb::GetStatusResponse* response) override {
-    return run_unary(core_, context, "Admin.GetStatus", kStaff, request, response,
-                     [this](const Call& call, const pb::GetStatusRequest&, pb::GetStatusResponse& out) {
-                       return status(call, out);
-                     });
+  grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                      grpc::ByteBuffer* response) override {
+    return run_unary<pb::GetStatusRequest, pb::GetStatusResponse>(
+        core_, context, "Admin.GetStatus", kStaff, request, response,
+        [this](const Call& call, const pb::GetStatusRequest&, pb::GetStatusResponse& out) {
+          return status(call, out);
+        });
   }
 
-  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context,
-                                            const pb::ListDeadLettersRequest* request,
-                                            pb::ListDeadLettersResponse* response) override {
-    return run_unary(core_, context, "Admin.ListDeadLetters", kStaff, request, response,
-                     [this](const Call& call, const pb::ListDeadLettersRequest& in, pb::ListDeadLettersResponse& out) {
-                       return dead(call, in, out);
-                     });
+  grpc::ServerUnaryReactor* ListDeadLetters(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) override {
+    return run_unary<pb::ListDeadLettersRequest, pb::ListDeadLettersResponse>(
+        core_, context, "Admin.ListDeadLetters", kStaff, request, response,
+        [this](const Call& call, const pb::ListDeadLettersRequest& in, pb::ListDeadLettersResponse& out) {
+          return dead(call, in, out);
+        });
   }
 
-  grpc::ServerUnaryReactor* CreateBackup(grpc::CallbackServerContext* context, const pb::CreateBackupRequest* request,
-                                         pb::CreateBackupResponse* response) override {
-    return run_unary(core_, context, "Admin.CreateBackup", role_bit(Role::kAdmin), request, response,
-                     [this](const Call& call, const pb::CreateBackupRequest& in, pb::CreateBackupResponse& out) {
-                       return backup(call, in, out);
-                     });
+  grpc::ServerUnaryReactor* CreateBackup(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override {
+    return run_unary<pb::CreateBackupRequest, pb::CreateBackupResponse>(
+        core_, context, "Admin.CreateBackup", role_bit(Role::kAdmin), request, response,
+        [this](const Call& call, const pb::CreateBackupRequest& in, pb::CreateBackupResponse& out) {
+          return backup(call, in, out);
+        });
   }
 
  private:

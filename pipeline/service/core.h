@@ -15,7 +15,9 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "bellwether/v1/common.pb.h"
@@ -24,6 +26,7 @@
 #include "pipeline/service/errors.h"
 #include "pipeline/service/executor.h"
 #include "pipeline/service/pages.h"
+#include "pipeline/service/request.h"
 #include "pipeline/service/service.h"
 
 namespace bellwether {
@@ -82,11 +85,6 @@ class CallHandle {
   grpc::ServerContextBase* context_;
   std::atomic<bool> gone_{false};
 };
-
-// What a message of so many bytes on the wire may take as objects, with what is made of it.
-constexpr size_t kExpansion = 5;
-inline size_t weight_of(const google::protobuf::Message& message) { return 512 + kExpansion * message.ByteSizeLong(); }
-inline size_t weight_of(const grpc::ByteBuffer& bytes) { return 512 + kExpansion * bytes.Length(); }
 
 // Someone who wants to hear of each commit; see ServiceCore::watch.
 class Watcher {
@@ -188,15 +186,20 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   Share share;
 };
 
-// Runs one unary call: admits, waits for min_position, works on the lane's executor, logs. `work` gives the call's
-// status.
+// Runs one unary call: admits, makes the request's object within the budget, waits for min_position, works on the
+// lane's executor, logs. `work(call, in, out)` gives the call's status. A Request of ByteBuffer is handed to it as it
+// came.
 template <class Request, class Response, class Work>
 grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerContext* context, const char* method,
-                                    Roles may, const Request* request, Response* response, Work work,
+                                    Roles may, const grpc::ByteBuffer* request, grpc::ByteBuffer* response, Work work,
                                     Lane lane = Lane::kQueries) {
+  constexpr bool kRaw = std::is_same_v<Request, grpc::ByteBuffer>;
+  struct MessageCall : Call {
+    std::conditional_t<kRaw, std::monostate, Request> in;
+  };
   const auto begun = std::chrono::steady_clock::now();
   auto* const reactor = new UnaryCall(context);
-  auto call = std::make_shared<Call>();
+  auto call = std::make_shared<MessageCall>();
   // After it the reactor may be gone.
   const auto finish = [&core, reactor, method, begun, call](const grpc::Status& status) {
     core.finished(method, call->caller, status, begun);
@@ -211,12 +214,24 @@ grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerConte
     finish(call_error_retry(grpc::StatusCode::RESOURCE_EXHAUSTED, "OVERLOADED",
                             "more calls are in hand than the service takes on", 200));
   };
-  const size_t weight = weight_of(*request);
-  if (!core.budget(lane).take(weight)) {
+  RawRequest wire;
+  if constexpr (kRaw) {
+    wire.weight = weight_of(*request);
+  } else if (grpc::Status opened = RawRequest::open(*request, wire); !opened.ok()) {
+    finish(opened);
+    return reactor;
+  }
+  if (!core.budget(lane).take(wire.weight)) {
     busy();
     return reactor;
   }
-  reactor->share = Share(core.budget(lane), weight);
+  reactor->share = Share(core.budget(lane), wire.weight);
+  if constexpr (!kRaw) {
+    if (grpc::Status parsed = wire.parse(call->in); !parsed.ok()) {
+      finish(parsed);
+      return reactor;
+    }
+  }
   call->deadline = core.deadline_of(*context);
   call->cancelled = [context] { return context->IsCancelled(); };
   auto run = [&core, reactor, call, request, response, work, finish] {
@@ -224,19 +239,27 @@ grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerConte
       return finish(call_error(grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE",
                                "the deadline passed before the call was worked on"));
     call->reading = core.newest();
-    grpc::Status status = work(*call, *request, *response);
+    Response out;
+    grpc::Status status;
+    if constexpr (kRaw)
+      status = work(*call, *request, out);
+    else
+      status = work(*call, call->in, out);
     call->reading.reset();  // no snapshot stays for a client that takes its time
-    if (!status.ok()) response->Clear();
-    if (status.ok()) reactor->share.add(weight_of(*response));
+    if (status.ok()) {
+      *response = buffer_of(out);
+      reactor->share.add(weight_of(*response));
+    }
     finish(status);
   };
   std::vector<pb::Position> positions;
-  if constexpr (requires { request->min_position(); }) {
+  if constexpr (requires(const Request& in) { in.min_position(); }) {
+    const Request& in = call->in;
     FieldErrors wrong;
     constexpr int kMost = 1024;
-    if (request->min_position_size() > kMost) wrong.emplace_back("min_position", "more than 1024 positions");
-    for (int i = 0; i < std::min(kMost, request->min_position_size()) && wrong.size() < 20; ++i) {
-      const pb::Position& p = request->min_position(i);
+    if (in.min_position_size() > kMost) wrong.emplace_back("min_position", "more than 1024 positions");
+    for (int i = 0; i < std::min(kMost, in.min_position_size()) && wrong.size() < 20; ++i) {
+      const pb::Position& p = in.min_position(i);
       const std::string field = "min_position[" + std::to_string(i) + "]";
       if (p.topic().empty()) wrong.emplace_back(field + ".topic", "is empty");
       if (p.partition() < 0)
@@ -248,7 +271,7 @@ grpc::ServerUnaryReactor* run_unary(ServiceCore& core, grpc::CallbackServerConte
       finish(bad_fields(wrong));
       return reactor;
     }
-    positions.assign(request->min_position().begin(), request->min_position().end());
+    positions.assign(in.min_position().begin(), in.min_position().end());
   }
   if (positions.empty()) {
     if (!core.executor(lane).post(run)) busy();

@@ -100,41 +100,46 @@ bool parse(std::string_view text, FlagPlace& p) {
   return r.ok() && r.done();
 }
 
-class FlagsService final : public pb::Flags::CallbackService {
+// Requests come as bytes: see request.h.
+using RawFlags = pb::Flags::WithRawCallbackMethod_ListFlags<pb::Flags::WithRawCallbackMethod_GetFlag<
+    pb::Flags::WithRawCallbackMethod_DecideFlag<pb::Flags::WithRawCallbackMethod_WatchFlags<pb::Flags::Service>>>>;
+
+class FlagsService final : public RawFlags {
  public:
   explicit FlagsService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* ListFlags(grpc::CallbackServerContext* context, const pb::ListFlagsRequest* request,
-                                      pb::ListFlagsResponse* response) override {
-    return run_unary(core_, context, "Flags.ListFlags", kStaff, request, response,
-                     [this](const Call& call, const pb::ListFlagsRequest& in, pb::ListFlagsResponse& out) {
-                       return list(call, in, out);
-                     });
+  grpc::ServerUnaryReactor* ListFlags(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                      grpc::ByteBuffer* response) override {
+    return run_unary<pb::ListFlagsRequest, pb::ListFlagsResponse>(
+        core_, context, "Flags.ListFlags", kStaff, request, response,
+        [this](const Call& call, const pb::ListFlagsRequest& in, pb::ListFlagsResponse& out) {
+          return list(call, in, out);
+        });
   }
 
-  grpc::ServerUnaryReactor* GetFlag(grpc::CallbackServerContext* context, const pb::GetFlagRequest* request,
-                                    pb::GetFlagResponse* response) override {
-    return run_unary(core_, context, "Flags.GetFlag", kStaff, request, response,
-                     [this](const Call& call, const pb::GetFlagRequest& in, pb::GetFlagResponse& out) {
-                       if (grpc::Status id = check_flag_id(in.flag()); !id.ok()) return id;
-                       Lookup lookup(call.reading);
-                       const uint64_t hash = core_.hasher()(KeyKind::kFlag, in.flag());
-                       const FlagsState* flag = lookup.flag(hash);
-                       if (!lookup.status().ok()) return io_error(lookup.status());
-                       if (flag == nullptr || flag->status == FlagStatus::kNone || flag->id != in.flag())
-                         return unknown(in.flag());
-                       flag_message(lookup, *flag, hash, true, *out.mutable_flag());
-                       if (!lookup.status().ok()) return io_error(lookup.status());
-                       set_as_of(call.reading->at(), *out.mutable_as_of());
-                       return grpc::Status::OK;
-                     });
+  grpc::ServerUnaryReactor* GetFlag(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override {
+    return run_unary<pb::GetFlagRequest, pb::GetFlagResponse>(
+        core_, context, "Flags.GetFlag", kStaff, request, response,
+        [this](const Call& call, const pb::GetFlagRequest& in, pb::GetFlagResponse& out) {
+          if (grpc::Status id = check_flag_id(in.flag()); !id.ok()) return id;
+          Lookup lookup(call.reading);
+          const uint64_t hash = core_.hasher()(KeyKind::kFlag, in.flag());
+          const FlagsState* flag = lookup.flag(hash);
+          if (!lookup.status().ok()) return io_error(lookup.status());
+          if (flag == nullptr || flag->status == FlagStatus::kNone || flag->id != in.flag()) return unknown(in.flag());
+          flag_message(lookup, *flag, hash, true, *out.mutable_flag());
+          if (!lookup.status().ok()) return io_error(lookup.status());
+          set_as_of(call.reading->at(), *out.mutable_as_of());
+          return grpc::Status::OK;
+        });
   }
 
-  grpc::ServerUnaryReactor* DecideFlag(grpc::CallbackServerContext* context, const pb::DecideFlagRequest* request,
-                                       pb::DecideFlagResponse* response) override;
+  grpc::ServerUnaryReactor* DecideFlag(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
 
-  grpc::ServerWriteReactor<pb::WatchFlagsResponse>* WatchFlags(grpc::CallbackServerContext* context,
-                                                               const pb::WatchFlagsRequest* request) override {
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchFlags(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request) override {
     return watch_flags(core_, context, request);
   }
 
@@ -246,10 +251,9 @@ grpc::Status FlagsService::may_decide(const Call& call, const pb::DecideFlagRequ
 }
 
 grpc::ServerUnaryReactor* FlagsService::DecideFlag(grpc::CallbackServerContext* context,
-                                                   const pb::DecideFlagRequest* request,
-                                                   pb::DecideFlagResponse* response) {
+                                                   const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   constexpr Roles kMay = kStaff | role_bit(Role::kMember);
-  return run_unary(
+  return run_unary<pb::DecideFlagRequest, pb::DecideFlagResponse>(
       core_, context, "Flags.DecideFlag", kMay, request, response,
       [this](const Call& call, const pb::DecideFlagRequest& in, pb::DecideFlagResponse& out) {
         FieldErrors wrong;

@@ -4,7 +4,7 @@
 #include "bellwether/v1/ingest.grpc.pb.h"
 #include "pipeline/decode/decoder.h"
 #include "pipeline/service/convert.h"
-#include "pipeline/service/publish_wire.h"
+#include "pipeline/service/request_wire.h"
 #include "pipeline/service/services.h"
 
 namespace bellwether {
@@ -103,20 +103,6 @@ class Checker {
   Arena arena_;
   Fact fact_;
 };
-
-std::string bytes_of(const grpc::ByteBuffer& buffer) {
-  std::string out;
-  out.reserve(buffer.Length());
-  std::vector<grpc::Slice> slices;
-  if (!buffer.Dump(&slices).ok()) return out;
-  for (const grpc::Slice& slice : slices) out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  return out;
-}
-
-grpc::ByteBuffer buffer_of(const google::protobuf::Message& message) {
-  grpc::Slice slice(message.SerializeAsString());
-  return {&slice, 1};
-}
 
 template <class Response>
 void set_positions(const InputAck& ack, Response& out) {
@@ -375,7 +361,7 @@ class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnDone() override { delete this; }
 };
 
-// Requests come as bytes: see publish_wire.h.
+// Requests come as bytes: see request_wire.h.
 using RawIngest =
     pb::Ingest::WithRawCallbackMethod_Publish<pb::Ingest::WithRawCallbackMethod_PublishStream<pb::Ingest::Service>>;
 
@@ -385,13 +371,10 @@ class IngestService final : public RawIngest {
 
   grpc::ServerUnaryReactor* Publish(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                     grpc::ByteBuffer* response) override {
-    return run_unary(
+    return run_unary<grpc::ByteBuffer, pb::PublishResponse>(
         core_, context, "Ingest.Publish", kMay, request, response,
-        [this](const Call& call, const grpc::ByteBuffer& in, grpc::ByteBuffer& out) {
-          pb::PublishResponse made;
-          grpc::Status status = publish(call, in, made);
-          if (status.ok()) out = buffer_of(made);
-          return status;
+        [this](const Call& call, const grpc::ByteBuffer& in, pb::PublishResponse& out) {
+          return publish(call, in, out);
         },
         Lane::kWrites);
   }

@@ -196,47 +196,56 @@ grpc::Status parse_order(const std::string& order_by, const CommunityConfig& com
   return grpc::Status::OK;
 }
 
-class KeyUsersService final : public pb::KeyUsers::CallbackService {
+// Requests come as bytes: see request.h.
+using RawKeyUsers = pb::KeyUsers::WithRawCallbackMethod_GetUser<
+    pb::KeyUsers::WithRawCallbackMethod_BatchGetUsers<pb::KeyUsers::WithRawCallbackMethod_ListUsers<
+        pb::KeyUsers::WithRawCallbackMethod_ExplainScore<pb::KeyUsers::WithRawCallbackMethod_GetLeaderboard<
+            pb::KeyUsers::WithRawCallbackMethod_WatchTiers<pb::KeyUsers::Service>>>>>>;
+
+class KeyUsersService final : public RawKeyUsers {
  public:
   explicit KeyUsersService(ServiceCore& core) : core_(core) {}
 
-  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const pb::GetUserRequest* request,
-                                    pb::GetUserResponse* response) override {
-    return run_unary(core_, context, "KeyUsers.GetUser", kEverybody, request, response,
-                     [this](const Call& call, const pb::GetUserRequest& in, pb::GetUserResponse& out) {
-                       FieldErrors wrong;
-                       if (!check_user_id(in.user(), "user", wrong)) return bad_fields(wrong);
-                       if (grpc::Status own = own_only(call.caller, in.user()); !own.ok()) return own;
-                       Lookup lookup(call.reading);
-                       const bool known = user_message(lookup, core_.hasher()(KeyKind::kUser, in.user()),
-                                                       audience_of(call.caller), *out.mutable_user());
-                       if (!lookup.status().ok()) return io_error(lookup.status());
-                       // Who is erased is known by no id but the one that stands for them.
-                       if (!known || out.user().id() != in.user()) return unknown_user(in.user());
-                       set_as_of(call.reading->at(), *out.mutable_as_of());
-                       return grpc::Status::OK;
-                     });
+  grpc::ServerUnaryReactor* GetUser(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override {
+    return run_unary<pb::GetUserRequest, pb::GetUserResponse>(
+        core_, context, "KeyUsers.GetUser", kEverybody, request, response,
+        [this](const Call& call, const pb::GetUserRequest& in, pb::GetUserResponse& out) {
+          FieldErrors wrong;
+          if (!check_user_id(in.user(), "user", wrong)) return bad_fields(wrong);
+          if (grpc::Status own = own_only(call.caller, in.user()); !own.ok()) return own;
+          Lookup lookup(call.reading);
+          const bool known = user_message(lookup, core_.hasher()(KeyKind::kUser, in.user()), audience_of(call.caller),
+                                          *out.mutable_user());
+          if (!lookup.status().ok()) return io_error(lookup.status());
+          // Who is erased is known by no id but the one that stands for them.
+          if (!known || out.user().id() != in.user()) return unknown_user(in.user());
+          set_as_of(call.reading->at(), *out.mutable_as_of());
+          return grpc::Status::OK;
+        });
   }
 
-  grpc::ServerUnaryReactor* BatchGetUsers(grpc::CallbackServerContext* context, const pb::BatchGetUsersRequest* request,
-                                          pb::BatchGetUsersResponse* response) override {
-    return run_unary(core_, context, "KeyUsers.BatchGetUsers", kReaders, request, response,
-                     [this](const Call& call, const pb::BatchGetUsersRequest& in, pb::BatchGetUsersResponse& out) {
-                       return batch(call, in, out);
-                     });
+  grpc::ServerUnaryReactor* BatchGetUsers(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override {
+    return run_unary<pb::BatchGetUsersRequest, pb::BatchGetUsersResponse>(
+        core_, context, "KeyUsers.BatchGetUsers", kReaders, request, response,
+        [this](const Call& call, const pb::BatchGetUsersRequest& in, pb::BatchGetUsersResponse& out) {
+          return batch(call, in, out);
+        });
   }
 
-  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const pb::ListUsersRequest* request,
-                                      pb::ListUsersResponse* response) override {
-    return run_unary(core_, context, "KeyUsers.ListUsers", kReaders, request, response,
-                     [this](const Call& call, const pb::ListUsersRequest& in, pb::ListUsersResponse& out) {
-                       return list(call, in, out);
-                     });
+  grpc::ServerUnaryReactor* ListUsers(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                      grpc::ByteBuffer* response) override {
+    return run_unary<pb::ListUsersRequest, pb::ListUsersResponse>(
+        core_, context, "KeyUsers.ListUsers", kReaders, request, response,
+        [this](const Call& call, const pb::ListUsersRequest& in, pb::ListUsersResponse& out) {
+          return list(call, in, out);
+        });
   }
 
-  grpc::ServerUnaryReactor* ExplainScore(grpc::CallbackServerContext* context, const pb::ExplainScoreRequest* request,
-                                         pb::ExplainScoreResponse* response) override {
-    return run_unary(
+  grpc::ServerUnaryReactor* ExplainScore(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override {
+    return run_unary<pb::ExplainScoreRequest, pb::ExplainScoreResponse>(
         core_, context, "KeyUsers.ExplainScore", kEverybody, request, response,
         [this](const Call& call, const pb::ExplainScoreRequest& in, pb::ExplainScoreResponse& out) {
           FieldErrors wrong;
@@ -263,17 +272,17 @@ class KeyUsersService final : public pb::KeyUsers::CallbackService {
         });
   }
 
-  grpc::ServerUnaryReactor* GetLeaderboard(grpc::CallbackServerContext* context,
-                                           const pb::GetLeaderboardRequest* request,
-                                           pb::GetLeaderboardResponse* response) override {
-    return run_unary(core_, context, "KeyUsers.GetLeaderboard", kReaders, request, response,
-                     [this](const Call& call, const pb::GetLeaderboardRequest& in, pb::GetLeaderboardResponse& out) {
-                       return leaderboard(call, in, out);
-                     });
+  grpc::ServerUnaryReactor* GetLeaderboard(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                           grpc::ByteBuffer* response) override {
+    return run_unary<pb::GetLeaderboardRequest, pb::GetLeaderboardResponse>(
+        core_, context, "KeyUsers.GetLeaderboard", kReaders, request, response,
+        [this](const Call& call, const pb::GetLeaderboardRequest& in, pb::GetLeaderboardResponse& out) {
+          return leaderboard(call, in, out);
+        });
   }
 
-  grpc::ServerWriteReactor<pb::WatchTiersResponse>* WatchTiers(grpc::CallbackServerContext* context,
-                                                               const pb::WatchTiersRequest* request) override {
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchTiers(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request) override {
     return watch_tiers(core_, context, request);
   }
 

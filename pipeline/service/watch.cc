@@ -14,17 +14,16 @@ constexpr size_t kScanMax = 64;                // changes held ahead of the clie
 constexpr size_t kHeldMax = size_t{64} << 10;  // or so many bytes of them
 constexpr auto kSignOfLife = std::chrono::seconds(10);
 
-template <class Response>
-class FailedStream final : public grpc::ServerWriteReactor<Response> {
+using ByteWriter = grpc::ServerWriteReactor<grpc::ByteBuffer>;
+
+class FailedStream final : public ByteWriter {
  public:
-  explicit FailedStream(const grpc::Status& status) { this->Finish(status); }
+  explicit FailedStream(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
 };
 
 template <class Response>
-class Stream final : public grpc::ServerWriteReactor<Response>,
-                     public Watcher,
-                     public std::enable_shared_from_this<Stream<Response>> {
+class Stream final : public ByteWriter, public Watcher, public std::enable_shared_from_this<Stream<Response>> {
  public:
   // Fills `change` of the answer; false: not wanted. An unreadable row is an error, told by `status`.
   using Make =
@@ -95,7 +94,7 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   void scan() {
     const std::shared_ptr<const Reading> reading = core_.newest();
     const Published& at = reading->at();
-    std::deque<Response> found;
+    std::deque<grpc::ByteBuffer> found;
     if (at.number() == commit_ && !more_) return scanned(grpc::Status::OK, sign_of_life(at), false);
     if (at.changes_gone(cursor_.tick.slot))
       return scanned(
@@ -117,8 +116,8 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
       if (make_(at, id, payload, response, broken)) {
         response.set_resume_token(text_of(id));
         set_as_of(at, *response.mutable_as_of());
-        bytes += response.ByteSizeLong();
-        found.push_back(std::move(response));
+        found.push_back(buffer_of(response));
+        bytes += found.back().Length();
       }
       last = id;
       return broken.ok();
@@ -131,24 +130,24 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   }
 
   // The first answer comes at once, so that the caller has a token.
-  std::deque<Response> sign_of_life(const Published& at) {
-    std::deque<Response> out;
+  std::deque<grpc::ByteBuffer> sign_of_life(const Published& at) {
+    std::deque<grpc::ByteBuffer> out;
     const auto now = std::chrono::steady_clock::now();
     if (told_ && now - last_write_ < kSignOfLife) return out;
     Response response;
     response.set_resume_token(text_of(cursor_));
     set_as_of(at, *response.mutable_as_of());
-    out.push_back(std::move(response));
+    out.push_back(buffer_of(response));
     return out;
   }
 
-  void scanned(const grpc::Status& status, std::deque<Response> found, bool more) {
+  void scanned(const grpc::Status& status, std::deque<grpc::ByteBuffer> found, bool more) {
     std::unique_lock lock(mutex_);
     scanning_ = false;
     again_ = again_ || more;
     if (!status.ok() && !ended_) ended_ = true, ending_ = status;
     if (ended_) return finish_if_quiet(lock);
-    for (Response& response : found) queue_.push_back(std::move(response));
+    for (grpc::ByteBuffer& response : found) queue_.push_back(std::move(response));
     if (!queue_.empty()) return write(lock);
     if (!more) {
       again_ = false;  // the next commit or second wakes it
@@ -162,7 +161,7 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   void write(std::unique_lock<std::mutex>& lock) {
     writing_ = told_ = true;
     last_write_ = std::chrono::steady_clock::now();
-    const Response* const next = &queue_.front();
+    const grpc::ByteBuffer* const next = &queue_.front();
     lock.unlock();
     this->StartWrite(next);
   }
@@ -211,7 +210,7 @@ class Stream final : public grpc::ServerWriteReactor<Response>,
   bool more_ = false;
   // Under the mutex.
   std::mutex mutex_;
-  std::deque<Response> queue_;
+  std::deque<grpc::ByteBuffer> queue_;
   bool scanning_ = false, writing_ = false, again_ = false, ended_ = false, finished_ = false, told_ = false;
   std::chrono::steady_clock::time_point last_write_;
   grpc::Status ending_;
@@ -232,18 +231,23 @@ grpc::Status begin_at(ServiceCore& core, const Request& request, ChangeId& out) 
   return grpc::Status::OK;
 }
 
-template <class Response, class Request, class Check>
-grpc::ServerWriteReactor<Response>* open(ServiceCore& core, grpc::CallbackServerContext* context,
-                                         const Request& request, const char* method, Roles may, OutKind kind,
-                                         Check&& check, typename Stream<Response>::Make make) {
+// `prepare` looks at the request and gives what makes the answers of it.
+template <class Request, class Response, class Prepare>
+ByteWriter* open(ServiceCore& core, grpc::CallbackServerContext* context, const grpc::ByteBuffer& bytes,
+                 const char* method, Roles may, OutKind kind, Prepare&& prepare) {
   Caller caller;
   ChangeId after;
+  RawRequest wire;
+  Request request;
+  typename Stream<Response>::Make make;
   grpc::Status status = core.admit(*context, may, method, caller);
-  if (status.ok()) status = check();
+  if (status.ok()) status = RawRequest::open(bytes, wire);
+  if (status.ok()) status = wire.parse(request);
+  if (status.ok()) status = prepare(caller, request, make);
   if (status.ok()) status = begin_at(core, request, after);
   if (!status.ok()) {
     core.finished(method, caller, status, std::chrono::steady_clock::now());
-    return new FailedStream<Response>(status);
+    return new FailedStream(status);
   }
   auto stream =
       std::make_shared<Stream<Response>>(core, context, method, kind, std::move(caller), after, std::move(make));
@@ -253,56 +257,59 @@ grpc::ServerWriteReactor<Response>* open(ServiceCore& core, grpc::CallbackServer
 
 constexpr size_t kUsersMax = 10'000;
 
-}  // namespace
-
-grpc::ServerWriteReactor<pb::WatchTiersResponse>* watch_tiers(ServiceCore& core, grpc::CallbackServerContext* context,
-                                                              const pb::WatchTiersRequest* request) {
-  const auto check = [&]() -> grpc::Status {
-    if (static_cast<size_t>(request->users_size()) > kUsersMax)
-      return bad_field("users", "given " + std::to_string(request->users_size()) + ", allowed: at most " +
-                                    std::to_string(kUsersMax));
-    if (!pb::Tier_IsValid(request->min_tier()))
-      return bad_field("min_tier", "given " + std::to_string(request->min_tier()) + ", which is no tier");
-    return grpc::Status::OK;
-  };
+grpc::Status prepare_tiers(const Caller& caller, const pb::WatchTiersRequest& request,
+                           Stream<pb::WatchTiersResponse>::Make& out) {
+  if (static_cast<size_t>(request.users_size()) > kUsersMax)
+    return bad_field(
+        "users", "given " + std::to_string(request.users_size()) + ", allowed: at most " + std::to_string(kUsersMax));
+  if (!pb::Tier_IsValid(request.min_tier()))
+    return bad_field("min_tier", "given " + std::to_string(request.min_tier()) + ", which is no tier");
   // A platform reads no reasons that name detection.
-  Caller caller;
-  const bool staff = core.admit(*context, kStaff, "KeyUsers.WatchTiers", caller).ok();
-  return open<pb::WatchTiersResponse>(
-      core, context, *request, "KeyUsers.WatchTiers", kReaders, OutKind::kTier, check,
-      [users = std::set<std::string>(request->users().begin(), request->users().end()), least = request->min_tier(),
-       staff](const Published& at, const ChangeId& id, std::string_view payload, pb::WatchTiersResponse& out,
-              Status& status) {
-        pb::TierRecord& record = *out.mutable_change();
-        if (!tier_record(id, payload, rules_at(at, id.tick.slot), record)) {
-          status = Status::error("a tier change cannot be read: the store is damaged");
-          return false;
-        }
-        if (!users.empty() && !users.contains(record.user())) return false;
-        if (!staff) record.clear_reason();
-        return std::max(record.from_tier(), record.tier()) >= least;
-      });
+  out = [users = std::set<std::string>(request.users().begin(), request.users().end()), least = request.min_tier(),
+         staff = caller.staff()](const Published& at, const ChangeId& id, std::string_view payload,
+                                 pb::WatchTiersResponse& response, Status& status) {
+    pb::TierRecord& record = *response.mutable_change();
+    if (!tier_record(id, payload, rules_at(at, id.tick.slot), record)) {
+      status = Status::error("a tier change cannot be read: the store is damaged");
+      return false;
+    }
+    if (!users.empty() && !users.contains(record.user())) return false;
+    if (!staff) record.clear_reason();
+    return std::max(record.from_tier(), record.tier()) >= least;
+  };
+  return grpc::Status::OK;
 }
 
-grpc::ServerWriteReactor<pb::WatchFlagsResponse>* watch_flags(ServiceCore& core, grpc::CallbackServerContext* context,
-                                                              const pb::WatchFlagsRequest* request) {
-  const auto check = [&]() -> grpc::Status {
-    for (int i = 0; i < request->kinds_size(); ++i)
-      if (request->kinds(i) == pb::FLAG_KIND_UNSPECIFIED || !pb::FlagKind_IsValid(request->kinds(i)))
-        return bad_field("kinds[" + std::to_string(i) + "]",
-                         "given " + std::to_string(request->kinds(i)) + ", which is no kind of flag");
-    return grpc::Status::OK;
+grpc::Status prepare_flags(const Caller& /*caller*/, const pb::WatchFlagsRequest& request,
+                           Stream<pb::WatchFlagsResponse>::Make& out) {
+  for (int i = 0; i < request.kinds_size(); ++i)
+    if (request.kinds(i) == pb::FLAG_KIND_UNSPECIFIED || !pb::FlagKind_IsValid(request.kinds(i)))
+      return bad_field("kinds[" + std::to_string(i) + "]",
+                       "given " + std::to_string(request.kinds(i)) + ", which is no kind of flag");
+  out = [kinds = std::set<int>(request.kinds().begin(), request.kinds().end())](
+            const Published& /*at*/, const ChangeId& id, std::string_view payload, pb::WatchFlagsResponse& response,
+            Status& status) {
+    if (!flag_record(id, payload, *response.mutable_change())) {
+      status = Status::error("a flag change cannot be read: the store is damaged");
+      return false;
+    }
+    return kinds.empty() || kinds.contains(response.change().flag().kind());
   };
-  return open<pb::WatchFlagsResponse>(core, context, *request, "Flags.WatchFlags", kStaff, OutKind::kFlag, check,
-                                      [kinds = std::set<int>(request->kinds().begin(), request->kinds().end())](
-                                          const Published& /*at*/, const ChangeId& id, std::string_view payload,
-                                          pb::WatchFlagsResponse& out, Status& status) {
-                                        if (!flag_record(id, payload, *out.mutable_change())) {
-                                          status = Status::error("a flag change cannot be read: the store is damaged");
-                                          return false;
-                                        }
-                                        return kinds.empty() || kinds.contains(out.change().flag().kind());
-                                      });
+  return grpc::Status::OK;
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* watch_tiers(ServiceCore& core, grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request) {
+  return open<pb::WatchTiersRequest, pb::WatchTiersResponse>(core, context, *request, "KeyUsers.WatchTiers", kReaders,
+                                                             OutKind::kTier, prepare_tiers);
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* watch_flags(ServiceCore& core, grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request) {
+  return open<pb::WatchFlagsRequest, pb::WatchFlagsResponse>(core, context, *request, "Flags.WatchFlags", kStaff,
+                                                             OutKind::kFlag, prepare_flags);
 }
 
 }  // namespace bellwether

@@ -8,9 +8,9 @@
 
 namespace bellwether {
 
-grpc::ServerWriteReactor<pb::WatchTiersResponse>* watch_tiers(ServiceCore& core, grpc::CallbackServerContext* context,
-                                                              const pb::WatchTiersRequest* request);
-grpc::ServerWriteReactor<pb::WatchFlagsResponse>* watch_flags(ServiceCore& core, grpc::CallbackServerContext* context,
-                                                              const pb::WatchFlagsRequest* request);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* watch_tiers(ServiceCore& core, grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* watch_flags(ServiceCore& core, grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request);
 
 }  // namespace bellwether

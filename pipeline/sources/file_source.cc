@@ -120,10 +120,14 @@ FileSource::File::Next FileSource::File::next(int timeout_ms, std::string_view& 
       continue;
     }
     if (number < from) continue;
+    if (size > kLineBytesMax + 1) {  // the same bytes as above, where its newline was still to come
+      value = std::string_view(at, kLineBytesMax + 1);
+      return Next::kLine;
+    }
     if (number == 0 && size >= 3 && std::memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3, size -= 3;
     if (size > 0 && at[size - 1] == '\r') --size;
     if (size == 0 || (static_cast<unsigned char>(at[0]) <= ' ' && blank(at, size))) continue;
-    value = std::string_view(at, std::min(size, kLineBytesMax + 1));
+    value = std::string_view(at, size);
     return Next::kLine;
   }
 }

@@ -1,11 +1,16 @@
-// What clients send as text: filters, page tokens, watch tokens.
+// What clients send: requests as bytes, and in them filters, page tokens, watch tokens.
 #include <algorithm>
 #include <map>
 
+#include "bellwether/v1/admin.pb.h"
+#include "bellwether/v1/flags.pb.h"
+#include "bellwether/v1/ingest.pb.h"
+#include "bellwether/v1/key_users.pb.h"
 #include "config/text.h"
 #include "pipeline/service/convert.h"
 #include "pipeline/service/filter.h"
 #include "pipeline/service/pages.h"
+#include "pipeline/service/request_wire.h"
 #include "tests/fuzz/checks.h"
 
 namespace bellwether::fuzz {
@@ -88,6 +93,44 @@ void watch_token(std::string_view text) {
   require(text_of(id) == lower, "a watch token reads as another one");
 }
 
+namespace pb = bellwether::v1;
+
+// What a request may take as an object is said before it is made.
+template <class... Messages>
+void weighed(std::string_view wire, size_t weight) {
+  const auto one = [&](auto message) {
+    if (!message.ParseFromArray(wire.data(), static_cast<int>(wire.size()))) return;
+    require(message.SpaceUsedLong() <= weight, message.GetTypeName() + " takes " +
+                                                   std::to_string(message.SpaceUsedLong()) + " bytes, not " +
+                                                   std::to_string(weight));
+  };
+  (one(Messages()), ...);
+}
+
+void request(std::string_view wire) {
+  RequestSize size;
+  const bool sound = weigh_request(wire, size);
+  if (sound)
+    weighed<pb::GetUserRequest, pb::BatchGetUsersRequest, pb::ListUsersRequest, pb::ExplainScoreRequest,
+            pb::GetLeaderboardRequest, pb::WatchTiersRequest, pb::ListFlagsRequest, pb::GetFlagRequest,
+            pb::DecideFlagRequest, pb::WatchFlagsRequest, pb::GetStatusRequest, pb::ListDeadLettersRequest,
+            pb::CreateBackupRequest>(wire, size.weight);
+  PublishWire cut;
+  require(read_publish(wire, kPublishStreamRequest, 4, cut) == sound, "of a request two say what it is");
+  pb::PublishStreamRequest parsed;
+  if (!sound || !parsed.ParseFromArray(wire.data(), static_cast<int>(wire.size()))) return;
+  require(cut.sequence == parsed.sequence(), "another sequence");
+  require(cut.count == static_cast<size_t>(parsed.events_size()), "other events than there are");
+  require(cut.events.size() == std::min<size_t>(4, cut.count), "not as many events as were asked for");
+  for (size_t i = 0; i < cut.events.size(); ++i) {
+    pb::Event event;
+    require(event.ParseFromArray(cut.events[i].data(), static_cast<int>(cut.events[i].size())),
+            "an event is cut wrong");
+    require(event.SerializeAsString() == parsed.events(static_cast<int>(i)).SerializeAsString(), "another event");
+    require(is_judgement(cut.events[i]) == event.has_judgement(), "a judgement is taken for something else");
+  }
+}
+
 }  // namespace
 
 void check_query(std::string_view input) {
@@ -97,6 +140,7 @@ void check_query(std::string_view input) {
   if (which < 128) return filter(rest.view());
   if (which < 176) return page_token(rest.view());
   if (which < 208) return watch_token(rest.view());
+  if (which >= 232) return request(rest.view());
   // A token made of the input: otherwise its check byte keeps nearly everything out.
   PageToken token{in.number<uint64_t>(), in.number<uint64_t>(), in.number<uint64_t>(), std::string(in.rest())};
   if (token.last.size() > 256) token.last.resize(256);

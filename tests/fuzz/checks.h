@@ -28,7 +28,7 @@ std::span<const Target> targets();
 void check_decode(std::string_view input);    // protobuf, bare and behind the registry's prefix, against the library
 void check_json(std::string_view input);      // proto3 JSON against the library
 void check_config(std::string_view input);    // YAML, canonical text, --set, environment, tokens, small texts
-void check_query(std::string_view input);     // filters, page tokens, watch tokens
+void check_query(std::string_view input);     // requests, filters, page tokens, watch tokens
 void check_import(std::string_view input);    // stackexchange, edges, csv
 void check_source(std::string_view input);    // event files, plain and compressed
 void check_state(std::string_view input);     // the state of every operator

@@ -11,7 +11,11 @@
 #include <numeric>
 #include <set>
 
+#include "bellwether/v1/admin.pb.h"
 #include "bellwether/v1/event.pb.h"
+#include "bellwether/v1/flags.pb.h"
+#include "bellwether/v1/ingest.pb.h"
+#include "bellwether/v1/key_users.pb.h"
 #include "config/load.h"
 #include "operators/alert.h"
 #include "operators/flags.h"
@@ -58,6 +62,7 @@ std::string selected(uint8_t which, std::string_view bytes) {
 }
 
 void events(const std::vector<std::string>& lines, Corpora& out) {
+  v1::PublishStreamRequest publish;
   for (const std::string& line : lines) {
     v1::Event event;
     if (!google::protobuf::util::JsonStringToMessage(line, &event).ok()) continue;
@@ -66,7 +71,41 @@ void events(const std::vector<std::string>& lines, Corpora& out) {
     if (event.has_post()) kind += "-" + std::to_string(event.post().action());
     out.add("json", kind, line, 6);
     out.add("decode", kind, event.SerializeAsString(), 6);
+    *publish.add_events() = event;
+    if (publish.events_size() == 3) {
+      publish.set_sequence(publish.sequence() + 1);
+      out.add("query", "publish", selected(232, publish.SerializeAsString()), 6);
+      publish.clear_events();
+    }
   }
+}
+
+// What clients ask.
+void requests(Corpora& out) {
+  const auto add = [&out](auto request) {
+    if constexpr (requires { request.add_min_position(); })
+      request.add_min_position()->set_topic("likes"), request.add_min_position()->set_offset(7);
+    out.add("query", request.GetTypeName(), selected(232, request.SerializeAsString()));
+  };
+  v1::BatchGetUsersRequest users;
+  users.add_users("ann"), users.add_users("bob");
+  add(users);
+  v1::ListUsersRequest list;
+  list.set_filter("tier >= key AND NOT flagged"), list.set_order_by("overall desc"), list.set_page_size(50);
+  add(list);
+  v1::GetLeaderboardRequest board;
+  board.set_profile("overall"), board.set_page_token("AAAA");
+  add(board);
+  v1::WatchTiersRequest tiers;
+  tiers.add_users("ann"), tiers.mutable_after()->set_slot(5);
+  add(tiers);
+  v1::WatchFlagsRequest flags;
+  flags.add_kinds(v1::FLAG_KIND_RING);
+  add(flags);
+  v1::DecideFlagRequest decide;
+  decide.set_flag("ring-1"), decide.set_decision(v1::DECISION_CONFIRMED), decide.set_reason("seen");
+  add(decide);
+  add(v1::ExplainScoreRequest()), add(v1::ListDeadLettersRequest());
 }
 
 // The forms of a flag's change before this one: without users, without their ids.
@@ -237,6 +276,7 @@ int main(int argc, char** argv) {
   for (std::string line; std::getline(in, line);) lines.push_back(line);
   Corpora out(argv[2]);
   events(lines, out);
+  requests(out);
   const Config config = load_text("", "defaults").value();
   const auto store = make_memory_store();
   RunOptions options;

@@ -431,6 +431,7 @@ def huge(scale):
     most = 4 * MB - 64
     events = b"\x0a\x00" * (most // 2)  # two million empty events
     names = b"\x0a\x01x" * (most // 3)
+    positions = b"\x12\x00" * (most // 2)  # two million positions without a field
     answers, lock = collections.Counter(), threading.Lock()
 
     def flood_with(method, payload):
@@ -449,6 +450,8 @@ def huge(scale):
         ("/bellwether.v1.Ingest/Publish", events),
         ("/bellwether.v1.Ingest/Publish", b"\xff" * most),
         ("/bellwether.v1.KeyUsers/BatchGetUsers", names),
+        ("/bellwether.v1.KeyUsers/GetUser", positions),
+        ("/bellwether.v1.Flags/WatchFlags", b"\xff" * 100),
         ("/bellwether.v1.Ingest/Publish", b"\0" * (5 * MB)),
     ]
     threads = [threading.Thread(target=flood_with, args=case, daemon=True) for case in cases for _ in range(6)]

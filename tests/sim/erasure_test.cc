@@ -9,6 +9,8 @@
 
 #include "operators/erased.h"
 #include "pipeline/engine/control.h"
+#include "pipeline/engine/out_rows.h"
+#include "pipeline/engine/rows.h"
 #include "pipeline/tools/event_json.h"
 #include "pipeline/tools/times.h"
 #include "tests/model/communities.h"
@@ -187,17 +189,23 @@ std::vector<std::string> rows_of(const Store& store, std::span<const Family> fam
   return rows;
 }
 
+// Where `who` stands in a text, as a whole name.
+size_t named_at(std::string_view text, std::string_view who) {
+  for (size_t at = text.find(who); at != std::string_view::npos; at = text.find(who, at + 1)) {
+    const char next = at + who.size() < text.size() ? text[at + who.size()] : ' ';
+    if (next < '0' || next > '9') return at;
+  }
+  return std::string_view::npos;
+}
+
 void expect_no_name(const Store& store, const std::set<std::string>& people, const std::string& when) {
   for (const std::string& row : rows_of(store, kAll))
-    for (const std::string& who : people) {
-      for (size_t at = row.find(who); at != std::string::npos; at = row.find(who, at + 1)) {
-        const char next = at + who.size() < row.size() ? row[at + who.size()] : ' ';
-        if (next >= '0' && next <= '9') continue;  // a longer name
+    for (const std::string& who : people)
+      if (const size_t at = named_at(row, who); at != std::string::npos) {
         ADD_FAILURE() << when << ": a row of family " << row[0] << " holds " << who << ": ..."
                       << row.substr(at < 40 ? 0 : at - 40, 120);
         return;
       }
-    }
 }
 
 std::set<std::string> lines_of(const std::string& dump) {
@@ -272,6 +280,47 @@ void check(const Story& story, bool flags) {
 
 TEST(Erasure, RingsAndTheirPeople) { check(ringed(), true); }
 TEST(Erasure, EverythingElse) { check(mixed(), false); }
+
+// Out records that nobody took yet: those written before the erasure go out without the name as well, and only the
+// tombstones spell it, which are to be delivered.
+void check_waiting(const Story& story) {
+  const auto store = make_memory_store();
+  RunOptions options;
+  options.change = [](EngineOptions& o) { o.outbox = true; };
+  ASSERT_NE(run_engine(config_of(), *store, {story.records}, options), nullptr);
+  const Hasher hasher(config_of().community.hash_key);
+  size_t rewritten = 0, tombstones = 0;
+  uint64_t last = 0;
+  const auto look = [&](const OutRow& record) {
+    last = record.number;
+    tombstones += record.kind == kOutTombstone;
+    for (const std::string& who : story.people) {
+      rewritten += record.payload.find(erased_name(hasher(KeyKind::kUser, who))) != std::string_view::npos;
+      const bool named = named_at(record.payload, who) != std::string_view::npos;
+      EXPECT_TRUE(!named || record.kind == kOutTombstone)
+          << "out record " << record.number << " of kind " << int{record.kind} << " holds " << who;
+    }
+    return true;
+  };
+  ASSERT_TRUE(store->snapshot()
+                  ->scan(Family::kOutbox, {}, {},
+                         [&](std::string_view key, std::string_view value) {
+                           EXPECT_TRUE(each_out_row(key, value, look));
+                           return true;
+                         })
+                  .ok());
+  EXPECT_GT(rewritten, story.people.size());
+  EXPECT_GE(tombstones, 2 * story.people.size());
+  // Delivered, nothing is left.
+  options.started = [last](Engine& engine) { engine.outbox_delivered(last); };
+  ASSERT_NE(run_engine(config_of(), *store, {story.records}, options), nullptr);
+  expect_no_name(*store, story.people, "delivered");
+}
+
+TEST(Erasure, OutRecordsThatWaitGoOutWithoutNames) {
+  check_waiting(ringed());
+  check_waiting(mixed());
+}
 
 TEST(Erasure, KilledAnywhereAndResumed) {
   const Story& story = mixed();

@@ -206,6 +206,15 @@ TEST_F(FileSourceTest, LongLinesAreCutAndPassed) {
     }
     EXPECT_TRUE(read(write("f", "a\n" + line)) == (Lines{{0, "a"}, {1, line.substr(0, kMax + 1)}})) << size;
   }
+  // Cut as it stands: a mark before it is taken off, or blanks are passed over, of whole lines only.
+  for (const size_t size : {kMax + 1, kMax + 70'000, 3 * kMax})
+    for (const std::string& line : {"\xef\xbb\xbf" + std::string(size, 'x'), std::string(size + 1, ' ')})
+      for (const char* end : {"", "\n", "\r\n", "\nb\n"}) {
+        Lines expected{{0, line.substr(0, kMax + 1)}};
+        if (std::string_view(end).ends_with("b\n")) expected.emplace_back(1, "b");
+        EXPECT_TRUE(read(write("f", line + end)) == expected) << size << line[0] << end;
+        EXPECT_TRUE(read(write("g", gzip(line + end))) == expected) << size << line[0] << end;
+      }
 }
 
 TEST_F(FileSourceTest, TruncatedPackedFilesGiveWhatIsThereThenAnError) {

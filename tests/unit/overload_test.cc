@@ -11,11 +11,13 @@
 #include <thread>
 
 #include "bellwether/v1/ingest.pb.h"
+#include "bellwether/v1/key_users.pb.h"
 #include "pipeline/decode/decoder.h"
 #include "pipeline/engine/held.h"
 #include "pipeline/service/budget.h"
 #include "pipeline/service/listener.h"
-#include "pipeline/service/publish_wire.h"
+#include "pipeline/service/request.h"
+#include "pipeline/service/request_wire.h"
 
 namespace bellwether {
 namespace {
@@ -228,6 +230,56 @@ TEST(PublishWire, CutsOutWhatProtobufWouldRead) {
   pb::Event both = event_of_kind(4);
   EXPECT_FALSE(is_judgement(both.SerializeAsString() + event_of_kind(0).SerializeAsString()));
   EXPECT_TRUE(is_judgement(event_of_kind(0).SerializeAsString() + both.SerializeAsString()));
+}
+
+grpc::ByteBuffer buffer_of_bytes(const std::string& bytes) {
+  grpc::Slice slice(bytes);
+  return {&slice, 1};
+}
+
+// What an object of a request takes is bounded before it is made: each of these would take forty times its bytes.
+TEST(RawRequest, IsWeighedBeforeItIsAnObject) {
+  pb::BatchGetUsersRequest request, parsed;
+  for (int i = 0; i < 1000; ++i) request.add_users("user " + std::to_string(i));
+  request.add_min_position()->set_topic("likes");
+  RawRequest wire;
+  ASSERT_TRUE(RawRequest::open(buffer_of(request), wire).ok());
+  EXPECT_GE(wire.weight, request.SpaceUsedLong());
+  ASSERT_TRUE(wire.parse(parsed).ok());
+  EXPECT_EQ(parsed.SerializeAsString(), request.SerializeAsString());
+  ASSERT_TRUE(RawRequest::open(buffer_of(pb::BatchGetUsersRequest()), wire).ok());
+  ASSERT_TRUE(wire.parse(parsed).ok());
+  EXPECT_EQ(parsed.users_size(), 0);
+
+  const auto code_of = [&wire](const std::string& bytes) {
+    const grpc::Status status = RawRequest::open(buffer_of_bytes(bytes), wire);
+    return std::make_pair(status.error_code(), status.error_message());
+  };
+  for (const std::string& element : {std::string("\x0a\0", 2), std::string("\x12\0", 2)}) {  // an id, a position
+    std::string many;
+    for (size_t i = 0; i < kRequestFieldsMax; ++i) many += element;
+    ASSERT_TRUE(RawRequest::open(buffer_of_bytes(many), wire).ok());
+    ASSERT_TRUE(wire.parse(parsed).ok());
+    EXPECT_GE(wire.weight, parsed.SpaceUsedLong());
+    const auto [code, text] = code_of(many + element);
+    EXPECT_EQ(code, grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_NE(text.find("20001 fields"), std::string::npos) << text;
+  }
+  const auto [code, text] = code_of("\x0a\xff\xff\x7f" + std::string(kRequestBytesMax, 'x'));
+  EXPECT_EQ(code, grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(text.find("1048580 bytes; allowed: at most 1048576"), std::string::npos) << text;
+  for (const std::string& broken : {std::string("\xff"), std::string(1000, '\xff'), std::string("\x0a\x05no"),
+                                    std::string(10, '\0'), std::string("\x0b\x0c")}) {
+    const auto [broken_code, broken_text] = code_of(broken);
+    EXPECT_EQ(broken_code, grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_NE(broken_text.find("no protobuf message"), std::string::npos) << broken_text;
+  }
+  // Sound at its top level, and not inside.
+  ASSERT_TRUE(RawRequest::open(buffer_of_bytes("\x12\x01\x0a"), wire).ok());
+  EXPECT_EQ(wire.parse(parsed).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  // Text that is no UTF-8.
+  ASSERT_TRUE(RawRequest::open(buffer_of_bytes("\x0a\x01\xff"), wire).ok());
+  EXPECT_EQ(wire.parse(parsed).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 // Takes what gRPC would, and closes it when told.

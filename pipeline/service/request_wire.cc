@@ -1,8 +1,10 @@
-#include "pipeline/service/publish_wire.h"
+#include "pipeline/service/request_wire.h"
 
 namespace bellwether {
 namespace {
 
+constexpr size_t kFieldBytes = 128;  // an object of a list with its texts, the list's pointers, what malloc adds
+constexpr size_t kByteBytes = 16;    // fields that nobody knows: two bytes can be one, in a list that has just grown
 constexpr uint32_t kBodyFirst = 10, kJudgement = 14, kBodyLast = 17;  // fields of Event
 
 bool varint(std::string_view& in, uint64_t& out) {
@@ -49,6 +51,13 @@ bool fields(std::string_view in, Each each) {
 }
 
 }  // namespace
+
+bool weigh_request(std::string_view wire, RequestSize& out) {
+  out.fields = 0;
+  if (!fields(wire, [&](auto&&...) { ++out.fields; })) return false;
+  out.weight = 512 + out.fields * kFieldBytes + wire.size() * kByteBytes;
+  return true;
+}
 
 bool read_publish(std::string_view wire, PublishFields of, size_t most, PublishWire& out) {
   out.events.clear();

@@ -1,5 +1,5 @@
-// A publish request as bytes: its events are cut out and handed on as they came. They are not made into objects, for a
-// request of 4 MB may hold two million empty events, and as objects these would take a hundred times the bytes.
+// Requests on the wire. What one may take as an object is known, and bounded, before the object is made: two bytes of a
+// request can be a position without a field, or an event, or an id, and these take forty times the bytes and more.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,15 @@
 
 namespace bellwether {
 
+struct RequestSize {
+  size_t fields = 0;  // at its top level: each element of a list is one
+  size_t weight = 0;  // bytes of memory that its object takes at most
+};
+// False where the bytes are no protobuf message.
+bool weigh_request(std::string_view wire, RequestSize& out);
+
+// A publish request: its events are cut out and handed on as they came, and never become objects, for a request of
+// 4 MB may hold two million empty ones.
 struct PublishWire {
   std::vector<std::string_view> events;  // as far as they were asked for; point into the request
   size_t count = 0;                      // how many there are
