@@ -25,6 +25,8 @@ constexpr int64_t kPairUs = 30 * kDayUs;    // likes of a pair inside this halve
 constexpr uint32_t kHalvingMax = 20;        // 1 point >> 20 is 0 micro-points
 constexpr uint32_t kDayLikesMax = 4096;     // likes of a liker and day beyond this are counted, worth nothing
 constexpr size_t kUserFlagsMax = 32;        // open flags kept at one user
+constexpr size_t kBoardsMax = 16;           // lists of users by score: capabilities, then profiles
+constexpr uint32_t kRanksExact = 10'000;    // ranks on them beyond it are those of a cell
 constexpr int64_t kChangesUs = 7 * kDayUs;  // tier and flag changes can be watched from so far back
 
 static_assert(kDayUs % kSlotUs == 0 && kHourUs % kSlotUs == 0, "days and hours begin with a tick");

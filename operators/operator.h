@@ -18,6 +18,7 @@
 #include <string_view>
 
 #include "config/config.h"
+#include "operators/codec.h"
 #include "operators/fact.h"
 #include "operators/hash.h"
 #include "operators/limits.h"
@@ -157,6 +158,20 @@ class State {
   virtual void fetch_ahead() const {}
 };
 
+// Where a user stands on the boards: for lists of users that are kept from one commit to the next.
+struct BoardEntry {
+  uint64_t user = 0;
+  std::array<uint32_t, kBoardsMax> cells{};  // by board: capabilities, then profiles; 0: on none
+  std::array<uint128, kCapabilities> s{};    // sums over base block `base` (score_book.h)
+  int64_t base = 0;
+};
+struct BoardContext {
+  int64_t now_us = 0;
+  uint16_t number = 0;  // of the community's version
+  const CommunityConfig& community;
+  std::function<const CommunityConfig&(uint16_t number)> rules;
+};
+
 class StateReader;  // operators/state_reader.h
 
 // What a line of `dump` may depend on besides the state: everything as of the committed tick.
@@ -181,6 +196,8 @@ class Operator {
   // `bytes` empty: a new key. A broken encoding gives null.
   virtual std::unique_ptr<State> decode(std::string_view bytes) const = 0;
   virtual void fold(State& state, Key key, std::span<const Item> items, Context& context) const = 0;
+  // Fills the entry of a state that the boards hold. False: it is none of those.
+  virtual bool board_entry(const State&, Key, const BoardContext&, BoardEntry&) const { return false; }
   // The key's line of `dump`: one JSON object without a line end, its members in a fixed order. False: it has none.
   virtual bool dump(const State&, Key, const DumpContext&, std::string& /*json_line*/) const { return false; }
 };

@@ -66,6 +66,11 @@ class ScoreBook {
 
   // The same, kept from call to call: costs what changed since the last one. `number` is the community's version.
   const Sums& running(int64_t today, const CommunityConfig& community, uint16_t number, const RulesOf& rules);
+  // The sums that a running() now would give, where it has nothing to do for them; else null.
+  const Sums* kept(int64_t base, uint32_t half_life_days, uint16_t number) const {
+    const bool right = changed_day_ == INT64_MAX && running_.base == base && half_life_days_ == half_life_days;
+    return right && number_ == number ? &running_ : nullptr;
+  }
   // running() as of its last call, with points added to their buckets.
   Sums running_with(const CommunityConfig& community, const RulesOf& rules, const std::vector<Taken>& given_back) const;
 

@@ -97,6 +97,18 @@ class Scores final : public OperatorOf<ScoresState> {
     seal(s, context);
   }
 
+  bool board_entry(const State& state, Key key, const BoardContext& context, BoardEntry& out) const override {
+    const auto& s = static_cast<const ScoresState&>(state);
+    const int64_t today = day_of(context.now_us);
+    out.user = key.hash;
+    out.cells = {};
+    std::copy_n(s.cells.begin(), std::min(s.cells.size(), out.cells.size()), out.cells.begin());
+    out.base = decay_of(context.community.half_life_days).base(today, context.community.window_days);
+    const Sums* const kept = s.book.kept(out.base, context.community.half_life_days, context.number);
+    out.s = kept != nullptr ? kept->s : s.book.sums(today, context.community, context.rules).s;
+    return true;
+  }
+
   bool dump(const State& state, Key key, const DumpContext& context, std::string& json) const override {
     const auto& s = static_cast<const ScoresState&>(state);
     if (s.id.empty()) return false;
@@ -375,7 +387,7 @@ class Scores final : public OperatorOf<ScoresState> {
   }
 
   static void boards(ScoresState& s, const Sums& sums, const CommunityConfig& community, Context& context) {
-    const size_t boards = std::min(ScoresState::kBoardsMax, kCapabilities + community.profiles.size());
+    const size_t boards = std::min(kBoardsMax, kCapabilities + community.profiles.size());
     if (s.cells.size() < boards) s.cells.resize(boards, 0);
     for (size_t b = 0; b < s.cells.size(); ++b) {
       const uint128 sum = b < kCapabilities ? sums.s[b]

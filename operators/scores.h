@@ -72,7 +72,7 @@ struct WithoutFlag {
 // Bound: 182 days of at most kRuleIds buckets, kGrantsMax grants, kUserFlagsMax worlds, 64 open rows; the rest of the
 // ledger stands in blocks, 4 bytes a block here.
 struct ScoresState final : State {
-  static constexpr size_t kGrantsMax = 32, kOpenRows = 64, kBoardsMax = 16;
+  static constexpr size_t kGrantsMax = 32, kOpenRows = 64;
   struct Block {
     int64_t day = 0;
     uint32_t number = 0, count = 0;

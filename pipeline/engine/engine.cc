@@ -72,6 +72,7 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
   options_.fold.threads = std::max<uint32_t>(1, config_.engine.threads);
   options_.fold.cache_bytes = size_t{config_.engine.cache_mb} << 20;
   options_.fold.outbox = options_.outbox;
+  options_.fold.board_moves = options_.board_moves;
   held_max_ = options_.held_bytes > 0 ? options_.held_bytes : size_t{config_.engine.pending_mb} << 20;
   commit_bytes_ = std::min(size_t{config_.engine.commit_mb} << 20, options_.fold.cache_bytes / 4);
   // Dirty states are not evicted, and as many again may be in flight: at half of the cache the fold waits.
@@ -484,6 +485,7 @@ Status Engine::commit() {
   eraser_->committing(flight_);
   Committer::Job job;
   job.prepare = runner_->write(*set_, flight_);
+  moves_.add(runner_->take_moves());
   if (progress_.folded != INT64_MIN) {
     const int64_t now = progress_.folded * kSlotUs;
     // By the hour of the last tick, so that what is left depends on ticks only.
@@ -505,10 +507,10 @@ Status Engine::commit() {
   }
   set_->put(Family::kMeta, keys::kProgress, progress_.encode());
   job.set = std::move(set_);
-  job.publish = [this, progress = progress_, version = runner_->version(), number = flight_,
-                 erased = runner_->erased()](std::shared_ptr<const Snapshot> snapshot) {
+  job.publish = [this, progress = progress_, version = runner_->version(), number = flight_, erased = runner_->erased(),
+                 moves = moves_.list()](std::shared_ptr<const Snapshot> snapshot) {
     auto next = std::make_shared<const Published>(std::move(snapshot), operators_, versions_, progress, version, number,
-                                                  erased, runner_->boards());
+                                                  erased, runner_->boards(), moves);
     const std::lock_guard lock(mutex_);
     published_ = std::move(next);
     published_changed_.notify_all();

@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "pipeline/engine/board_moves.h"
 #include "pipeline/engine/commit.h"
 #include "pipeline/engine/erasure.h"
 #include "pipeline/engine/fold_options.h"
@@ -26,6 +27,7 @@ struct EngineOptions {
   bool floors = true;                 // idle and quiet floors by the clock; false: replay
   bool until_end = false;             // live sources are read to where they ended at the start
   bool outbox = false;                // keep out records for sinks until outbox_delivered()
+  bool board_moves = false;           // publish who moved on the boards, for who keeps lists of them
   int64_t file_append_us = -1;        // append time of files' records; -1: the time of day at the start
   std::function<int64_t()> clock_us;  // measures waits only, from any beginning; empty: how long the machine runs
   bool inline_ingest = false;         // no ingest thread: the caller of run() polls too
@@ -121,6 +123,7 @@ class Engine {
   std::unique_ptr<TickRunner> runner_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<WriteSet> set_;
+  MovesKept moves_;
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<Eraser> eraser_;
   uint64_t flight_ = 0, landed_ = 0;  // numbers of commits

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/engine/board_moves.h"
 #include "pipeline/engine/fold_options.h"
 #include "pipeline/engine/index_overlay.h"
 #include "pipeline/engine/list_counts.h"
@@ -60,6 +61,8 @@ class TickRunner final : public StateReader {
   // How many users the cells of each board have, as of the last commit whose rows were made; on the commit's thread, or
   // while no commit is under way.
   const std::shared_ptr<const BoardTables>& boards() const { return list_counts_.tables(); }
+  // Who moved with what write() last gave out; null where nobody asks, or it is too much.
+  std::shared_ptr<const BoardMoves> take_moves() { return std::move(moves_); }
   void committed(uint64_t flight);  // that commit is in the store
   void evict();                     // between ticks
   // What a commit would write, and what the states that it waits for take in memory.
@@ -91,6 +94,7 @@ class TickRunner final : public StateReader {
   Status slice_jobs();
   void start_jobs(const Cutoffs& before, const Cutoffs& after);
   void emit(const Shard::Emitted& out);
+  void note_moves(uint64_t flight);
   Status failure() const;
 
   const FoldOptions options_;
@@ -117,6 +121,7 @@ class TickRunner final : public StateReader {
   uint64_t committed_ = 0;
   uint32_t engine_sequence_ = 0;
   SpareRows spare_rows_;
+  std::shared_ptr<BoardMoves> moves_;
   OutRows out_rows_;
   std::vector<StateKey> due_;
   std::vector<IndexKey> rows_;

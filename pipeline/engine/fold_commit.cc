@@ -76,6 +76,30 @@ void TickRunner::collect_accounts() {
   }
 }
 
+void TickRunner::note_moves(uint64_t flight) {
+  moves_.reset();
+  const Operator* const scores = operators_.find(OperatorId::kScores);
+  if (!options_.board_moves || scores == nullptr) return;
+  auto moves = std::make_shared<BoardMoves>();
+  moves->number = flight, moves->version = env_.version;
+  moves->set_lowest(*list_counts_.tables());
+  const BoardContext context{progress_.folded == INT64_MIN ? 0 : progress_.folded * kSlotUs, env_.version, community(),
+                             [this](uint16_t n) -> const CommunityConfig& { return versions_[n].config; }};
+  BoardEntry entry;
+  for (const auto& shard : shards_)
+    for (const CacheSlot* slot : shard->cache().dirty()) {
+      if (slot->key.op != OperatorId::kScores) continue;
+      moves->users.push_back(slot->key.key.hash);
+      std::unique_ptr<State> unpacked;
+      if (slot->state == nullptr && (unpacked = scores->decode(slot->packed())) == nullptr) return;
+      const State& state = unpacked != nullptr ? *unpacked : *slot->state;
+      if (scores->board_entry(state, slot->key.key, context, entry) && moves->high(entry))
+        moves->places.push_back(entry);
+      if (moves->places.size() > BoardMoves::kPlacesMax) return;
+    }
+  moves_ = std::move(moves);
+}
+
 std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
   out_rows_.flush(set);
   // A fifth of the fold's time where states are large: so each shard by itself.
@@ -89,6 +113,7 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
   } else {
     for (size_t s = 0; s < shards_.size(); ++s) encode(s);
   }
+  note_moves(flight);
   for (auto& shard : shards_) {
     shard->cache().carried(flight);
     shard->write_blocks(set);

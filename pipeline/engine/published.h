@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "operators/erased.h"
+#include "pipeline/engine/board_moves.h"
 #include "pipeline/engine/config_version.h"
 #include "pipeline/engine/list_counts.h"
 #include "pipeline/engine/meta.h"
@@ -23,7 +24,8 @@ class Published {
  public:
   Published(std::shared_ptr<const Snapshot> snapshot, const OperatorSet& operators,
             std::shared_ptr<const std::vector<ConfigVersion>> versions, EngineProgress progress, uint16_t version,
-            uint64_t number, std::shared_ptr<const Erased> erased, std::shared_ptr<const BoardTables> boards = nullptr)
+            uint64_t number, std::shared_ptr<const Erased> erased, std::shared_ptr<const BoardTables> boards = nullptr,
+            MovesKept::List moves = {})
       : snapshot_(std::move(snapshot)),
         operators_(operators),
         versions_(std::move(versions)),
@@ -31,7 +33,8 @@ class Published {
         version_(version),
         number_(number),
         erased_(std::move(erased)),
-        boards_(std::move(boards)) {}
+        boards_(std::move(boards)),
+        moves_(std::move(moves)) {}
 
   // Commits since the process began; rises by one with each. 0: what a restart found.
   uint64_t number() const { return number_; }
@@ -65,6 +68,8 @@ class Published {
 
   // How many users each cell of a board has. Of what an engine published; elsewhere nobody is counted.
   const CellTable& board(IndexId index, uint8_t plus) const;
+  // Who moved on the boards with this commit and some before it, the newest last, without a gap; may be empty.
+  const MovesKept::List& moves() const { return moves_; }
   // Visitors return false to stop. Rows of one list in order, smallest first or largest first, beginning behind `after`
   // if given.
   Status scan_index(IndexId index, uint8_t plus, bool largest_first, const std::optional<IndexKey>& after,
@@ -97,6 +102,7 @@ class Published {
   uint64_t number_;
   std::shared_ptr<const Erased> erased_;
   std::shared_ptr<const BoardTables> boards_;
+  MovesKept::List moves_;
 };
 
 // Reads through a Published; what it hands out lives until clear(). One thread.

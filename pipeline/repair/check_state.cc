@@ -40,7 +40,7 @@ std::string id_of(const StateKey& key, const State& state) {
 // Of the boards that there are under these rules.
 bool cells_are(const ScoresState& s, const CommunityConfig& rules_now, const RulesOf& rules, int64_t today) {
   const Sums sums = s.book.sums(today, rules_now, rules);
-  const size_t boards = std::min(ScoresState::kBoardsMax, kCapabilities + rules_now.profiles.size());
+  const size_t boards = std::min(kBoardsMax, kCapabilities + rules_now.profiles.size());
   for (size_t b = 0; b < std::max(boards, s.cells.size()); ++b) {
     const uint128 sum = b < kCapabilities ? sums.s[b]
                         : b < boards      ? sums.profile(rules_now.profiles[b - kCapabilities])

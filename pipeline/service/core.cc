@@ -10,6 +10,8 @@ namespace bellwether {
 namespace {
 
 constexpr auto kLook = std::chrono::milliseconds(10);
+constexpr auto kBehindMost = std::chrono::milliseconds(200);  // a reading, where its maker has no processor
+constexpr auto kListsKept = std::chrono::seconds(30);         // that nobody asks for
 
 uint64_t random_number() {
   std::random_device device;
@@ -112,11 +114,31 @@ SystemTime ServiceCore::deadline_of(const grpc::ServerContextBase& context) cons
 }
 
 std::shared_ptr<const Reading> ServiceCore::newest() {
+  const auto now = std::chrono::steady_clock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    asked_ = now;
+    // Nobody waits for lists, and nobody reads what is long past.
+    if (newest_ != nullptr && newest_->lists() > 0 && now - looked_ < kBehindMost) return newest_;
+  }
+  return make_newest();
+}
+
+std::shared_ptr<const Reading> ServiceCore::make_newest() {
+  const std::lock_guard making(making_);
   auto published = deps_.published();
+  const auto now = std::chrono::steady_clock::now();
+  std::shared_ptr<const Reading> before;  // let go outside of the lock
+  {
+    const std::lock_guard lock(mutex_);
+    looked_ = now;
+    if (newest_ != nullptr && newest_->at().number() >= published->number()) return newest_;
+    before = newest_;
+  }
+  auto next = std::make_shared<const Reading>(std::move(published), before.get());
+  newest_number_.store(next->at().number());
   const std::lock_guard lock(mutex_);
-  if (newest_ == nullptr || newest_->at().number() < published->number())
-    newest_ = std::make_shared<const Reading>(std::move(published));
-  return newest_;
+  return newest_ = std::move(next);
 }
 
 void ServiceCore::when_covered(std::vector<pb::Position> positions, SystemTime deadline,
@@ -152,7 +174,9 @@ void ServiceCore::tick() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, waiting_.empty() && watchers_.empty() ? 10 * kLook : kLook, [this] { return stopped_; });
+      const bool asked = std::chrono::steady_clock::now() - asked_ < kListsKept;
+      const bool quiet = waiting_.empty() && watchers_.empty() && !(asked && newest_ != nullptr);
+      changed_.wait_for(lock, quiet ? 10 * kLook : kLook, [this] { return stopped_; });
       if (stopped_) return;
     }
     const auto published = deps_.published();
@@ -183,14 +207,32 @@ void ServiceCore::tick() {
   }
 }
 
+// Once somebody asks for ranks all lists of them are made, beside the calls, and again those that a commit brings.
+void ServiceCore::prepare(const std::shared_ptr<const Reading>& reading) {
+  if (prepared_ == reading->at().number() || reading->lists() == 0 || preparing_.exchange(true)) return;
+  const bool posted = watches_executor_.resume([this, reading] {
+    reading->prepare([this, &reading] {
+      const bool over = newest_number_.load() != reading->at().number();
+      return over || stopping_.load();
+    });
+    preparing_.store(false);
+  });
+  if (posted) prepared_ = reading->at().number();
+}
+
 void ServiceCore::tend(bool moved, bool second) {
   std::list<Waiting> ready;
   std::vector<std::shared_ptr<Watcher>> wake;
-  std::shared_ptr<const Reading> held;  // an old reading is let go outside the lock
-  const auto published = deps_.published();
+  std::shared_ptr<const Reading> held;  // what nobody asks for is let go outside the lock
   {
     const std::lock_guard lock(mutex_);
-    if (newest_ != nullptr && newest_->at().number() < published->number()) held = std::exchange(newest_, nullptr);
+    if (std::chrono::steady_clock::now() - asked_ >= kListsKept) held = std::exchange(newest_, nullptr);
+  }
+  held.reset();
+  const std::shared_ptr<const Reading> reading = make_newest();
+  const Published* const published = &reading->at();
+  {
+    const std::lock_guard lock(mutex_);
     const auto now = std::chrono::system_clock::now();
     for (auto it = waiting_.begin(); it != waiting_.end();) {
       const auto next = std::next(it);
@@ -204,6 +246,7 @@ void ServiceCore::tend(bool moved, bool second) {
         if (auto alive = watcher.lock()) wake.push_back(std::move(alive));
     }
   }
+  prepare(reading);
   for (Waiting& w : ready) {
     if (covers(*published, w.positions)) {
       w.then(grpc::Status::OK);
@@ -280,6 +323,7 @@ void ServiceCore::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
+    stopping_.store(true);
     waiting.swap(waiting_);
     changed_.notify_all();
   }

@@ -116,7 +116,8 @@ class ServiceCore {
   // Who calls, and whether they may. `method` is "KeyUsers.GetUser".
   grpc::Status admit(const grpc::ServerContextBase& context, Roles may, const char* method, Caller& out) const;
   SystemTime deadline_of(const grpc::ServerContextBase& context) const;
-  // The newest commit's reading; one object a commit.
+  // The newest commit's reading; one object a commit. Where lists of users go over from the reading before, its own
+  // thread makes it, some milliseconds after the commit; until then calls read the one before.
   std::shared_ptr<const Reading> newest();
   // Calls `then` once all positions are in what is published, or with DEADLINE_EXCEEDED or CANCELLED.
   void when_covered(std::vector<pb::Position> positions, SystemTime deadline, std::function<bool()> cancelled,
@@ -144,7 +145,9 @@ class ServiceCore {
     std::function<void(grpc::Status)> then;
   };
   void tick();
+  std::shared_ptr<const Reading> make_newest();
   void tend(bool moved, bool second);
+  void prepare(const std::shared_ptr<const Reading>& reading);
   void end_untaken();
 
   const Config config_;
@@ -158,13 +161,18 @@ class ServiceCore {
   Executor queries_executor_, writes_executor_, watches_executor_;
   std::atomic<bool> draining_{false};
 
+  std::mutex making_;  // one makes newest_, and mutex_ is free meanwhile
   std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<const Reading> newest_;
+  std::chrono::steady_clock::time_point asked_, looked_;  // for newest_; whether there is a newer one
   std::list<Waiting> waiting_;
   std::vector<std::weak_ptr<Watcher>> watchers_;
   std::deque<std::pair<std::chrono::steady_clock::time_point, std::shared_ptr<CallHandle>>> answered_;
   std::function<size_t()> connections_;
+  std::atomic<uint64_t> newest_number_{0};  // of newest_
+  std::atomic<bool> preparing_{false}, stopping_{false};
+  uint64_t prepared_ = UINT64_MAX;  // the reading that was told to
   bool stopped_ = false;
   uint64_t seen_commit_ = 0;
   std::thread thread_;

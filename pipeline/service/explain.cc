@@ -1,7 +1,8 @@
 #include "pipeline/service/explain.h"
 
 #include <algorithm>
-#include <map>
+#include <array>
+#include <ranges>
 
 namespace bellwether {
 namespace {
@@ -62,19 +63,29 @@ pb::EventKind kind_of_rule(RuleId rule) {
 
 // An event with all rows that stand under it: its coming, its undoing, discounts and restorations.
 struct Event {
+  int64_t day = 0;
+  RuleId rule = RuleId::kNone;
   EventRef ref;
   int64_t count = 0, raw_micros = 0, authentic_micros = 0;
 };
-using EventsOf = std::map<std::pair<int64_t, RuleId>, std::vector<Event>>;
 
-EventsOf events_of(Lookup& lookup, const ScoresState& scores, uint64_t user) {
-  std::map<std::pair<int64_t, RuleId>, std::map<std::tuple<Key, int64_t, uint64_t>, Event>> found;
+// By day and rule, within them the latest first.
+bool comes_before(const Event& a, const Event& b) {
+  if (a.day != b.day) return a.day < b.day;
+  if (a.rule != b.rule) return a.rule < b.rule;
+  if (a.ref.time_us != b.ref.time_us) return a.ref.time_us > b.ref.time_us;
+  if (a.ref.id_hash != b.ref.id_hash) return a.ref.id_hash > b.ref.id_hash;
+  return a.ref.home < b.ref.home;
+}
+
+// Those that stand, of the rules asked for.
+std::vector<Event> events_of(Lookup& lookup, const ScoresState& scores, uint64_t user,
+                             const std::array<bool, kRuleIds>& asked) {
+  std::vector<Event> events;
   const auto add = [&](const std::vector<CreditRow>& rows) {
-    for (const CreditRow& row : rows) {
-      Event& e = found[{row.day, row.rule}][{row.event.home, row.event.time_us, row.event.id_hash}];
-      e.ref = row.event, e.count += row.count, e.raw_micros += row.raw_micros,
-      e.authentic_micros += row.authentic_micros;
-    }
+    for (const CreditRow& row : rows)
+      if (asked[static_cast<size_t>(row.rule)])
+        events.push_back({row.day, row.rule, row.event, row.count, row.raw_micros, row.authentic_micros});
   };
   for (const ScoresState::Block& block : scores.blocks) {
     const std::string bytes =
@@ -84,16 +95,17 @@ EventsOf events_of(Lookup& lookup, const ScoresState& scores, uint64_t user) {
     if (r.u8() == 1 && read_rows(r, rows)) add(rows);
   }
   add(scores.rows.rows());
-  EventsOf out;
-  for (auto& [key, events] : found) {
-    std::vector<Event>& list = out[key];
-    for (auto& [name, e] : events)
-      if (e.count != 0 || e.raw_micros != 0) list.push_back(e);
-    std::sort(list.begin(), list.end(), [](const Event& a, const Event& b) {
-      return a.ref.time_us != b.ref.time_us ? a.ref.time_us > b.ref.time_us : a.ref.id_hash > b.ref.id_hash;
-    });
+  std::sort(events.begin(), events.end(), comes_before);
+  size_t kept = 0;
+  for (size_t i = 0; i < events.size();) {
+    Event e = events[i];
+    for (++i; i < events.size() && !comes_before(e, events[i]); ++i)
+      e.count += events[i].count, e.raw_micros += events[i].raw_micros,
+          e.authentic_micros += events[i].authentic_micros;
+    if (e.count != 0 || e.raw_micros != 0) events[kept++] = e;
   }
-  return out;
+  events.resize(kept);
+  return events;
 }
 
 uint32_t halvings_of(int64_t points_micros, int64_t raw_micros) {
@@ -177,7 +189,9 @@ void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, siz
     if (a.contribution_micros != b.contribution_micros) return a.contribution_micros > b.contribution_micros;
     return std::pair(a.day, a.rule) < std::pair(b.day, b.rule);
   });
-  const EventsOf events = events_of(lookup, s, user);
+  std::array<bool, kRuleIds> asked{};
+  for (const Contribution& line : lines) asked[static_cast<size_t>(line.rule)] = true;
+  const std::vector<Event> events = events_of(lookup, s, user, asked);
   const Decay& decay = decay_of(community.half_life_days);
   const int64_t base = decay.base(today, community.window_days);
   size_t named = 0;
@@ -194,14 +208,14 @@ void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, siz
     if (staff) c.set_discounted_micros(line.discounted_micros);
     c.set_contribution_micros(line.contribution_micros);
     c.set_decay_ppm(static_cast<uint32_t>(decay.weight(line.day, base) * 1'000'000 / decay.weight(today, base)));
-    const auto found = events.find({line.day, line.rule});
-    if (found == events.end()) continue;
-    for (const Event& e : found->second) {
+    const auto [begin, end] = std::ranges::equal_range(events, std::pair(line.day, line.rule), {},
+                                                       [](const Event& e) { return std::pair(e.day, e.rule); });
+    for (const Event& e : std::ranges::subrange(begin, end)) {
       if (static_cast<size_t>(c.events_size()) == events_each || named == kExplainEventsMax) break;
       fill_event(lookup, e, line.rule, rule.points_micros, staff, *c.add_events());
       if (++named % 64 == 0) lookup.forget();  // likers' books are large
     }
-    c.set_more_events_count(found->second.size() - static_cast<size_t>(c.events_size()));
+    c.set_more_events_count(static_cast<uint64_t>(end - begin) - static_cast<uint64_t>(c.events_size()));
   }
 
   if (staff)

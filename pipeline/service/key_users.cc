@@ -187,7 +187,7 @@ grpc::Status parse_order(const std::string& order_by, const CommunityConfig& com
   };
   bool found = false;
   for (size_t c = 0; c < kCapabilities; ++c) found |= consider(capability_name(c), c);
-  for (size_t p = 0; p < community.profiles.size() && kCapabilities + p < ScoresState::kBoardsMax; ++p)
+  for (size_t p = 0; p < community.profiles.size() && kCapabilities + p < kBoardsMax; ++p)
     found |= consider(community.profiles[p].name, kCapabilities + p);
   if (!found || (!rest.empty() && rest != "desc" && rest != "asc"))
     return bad_field("order_by",
@@ -385,9 +385,8 @@ class KeyUsersService final : public RawKeyUsers {
     ScoreChoice choice;
     if (grpc::Status chosen = choose(in, call.reading->community(), choice); !chosen.ok()) return chosen;
     if (choice.board() >= call.reading->boards())
-      return call_error(
-          grpc::StatusCode::FAILED_PRECONDITION, "NO_BOARD",
-          "only the first " + std::to_string(ScoresState::kBoardsMax - kCapabilities) + " profiles have a board");
+      return call_error(grpc::StatusCode::FAILED_PRECONDITION, "NO_BOARD",
+                        "only the first " + std::to_string(kBoardsMax - kCapabilities) + " profiles have a board");
     PageFrame page;
     if (grpc::Status opened = page.open(core_, call, in, "board\n" + std::to_string(choice.board())); !opened.ok())
       return opened;

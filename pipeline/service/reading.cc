@@ -1,5 +1,8 @@
 #include "pipeline/service/reading.h"
 
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
 #include <algorithm>
 
 #include "operators/decay.h"
@@ -18,9 +21,8 @@ IndexId index_of(BoardNumber board) {
 uint8_t plus_of(BoardNumber board) {
   return static_cast<uint8_t>(board < kCapabilities ? board : board - kCapabilities);
 }
-uint8_t list_of(BoardNumber board) {
-  return static_cast<uint8_t>(static_cast<uint8_t>(index_of(board)) + plus_of(board));
-}
+
+bool better(const Place& a, const Place& b) { return a.sum != b.sum ? a.sum > b.sum : a.user > b.user; }
 
 // The sum over a later base block: a block is one halving.
 uint128 rebased(const Place& place, int64_t base) {
@@ -42,6 +44,89 @@ Place Reading::place(const ScoresState& scores, uint64_t user, BoardNumber board
   return place;
 }
 
+// A list is the one before without those who moved, and with those of them who stand in it now.
+void Reading::inherit(const Reading& before) {
+  Lists lists;
+  {
+    const std::lock_guard lock(before.mutex_);
+    lists = before.sorted_;
+  }
+  const uint64_t from = before.at().number(), to = at_->number();
+  const auto base_of = [](const Reading& r) {
+    return decay_of(r.community().half_life_days).base(day_of(r.now_us()), r.community().window_days);
+  };
+  const uint16_t version = at_->version().number;
+  if (lists.empty() || from >= to || before.at().version().number != version) return;
+  const int64_t base = base_of(*this);
+  if (base_of(before) != base) return;
+  std::vector<const BoardMoves*> path;
+  for (const auto& moves : at_->moves())
+    if (moves->number > from && moves->number <= to && moves->version == version) path.push_back(moves.get());
+  if (path.size() != to - from) return;
+
+  absl::flat_hash_map<uint64_t, std::vector<Place>> came;
+  const auto number = [](BoardNumber board, uint32_t cell) { return uint64_t{board} << 32 | cell; };
+  for (auto it = lists.begin(); it != lists.end();) {
+    const auto at = it++;
+    const auto [board, cell] = at->first;
+    const bool known = board < boards() && std::all_of(path.begin(), path.end(), [&](const BoardMoves* moves) {
+                         return cell >= moves->lowest[board];
+                       });
+    if (known)
+      came[number(board, cell)];
+    else
+      lists.erase(at);
+  }
+  absl::flat_hash_set<uint64_t> moved;  // with the commits looked at so far: the newest first
+  for (auto moves = path.rbegin(); moves != path.rend(); ++moves) {
+    for (const BoardEntry& entry : (*moves)->places) {
+      if (moved.contains(entry.user)) continue;
+      if (entry.base != base) return;
+      Sums sums;
+      sums.s = entry.s;
+      for (BoardNumber board = 0; board < boards(); ++board) {
+        const uint32_t cell = entry.cells[board];
+        if (cell == 0 || cell < (*moves)->lowest[board]) continue;
+        const auto list = came.find(number(board, cell));
+        if (list == came.end()) continue;
+        const uint128 sum =
+            board < kCapabilities ? entry.s[board] : sums.profile(community().profiles[board - kCapabilities]);
+        list->second.push_back({cell, sum, base, entry.user});
+      }
+    }
+    moved.insert((*moves)->users.begin(), (*moves)->users.end());
+  }
+  for (const auto& [at, old] : lists) {
+    const auto [board, cell] = at;
+    std::vector<Place>& more = came[number(board, cell)];
+    std::sort(more.begin(), more.end(), better);
+    auto made = std::make_shared<std::vector<Place>>();
+    made->reserve(old->size() + more.size());
+    auto next = more.begin();
+    for (const Place& p : *old) {
+      if (moved.contains(p.user)) continue;
+      for (; next != more.end() && better(*next, p); ++next) made->push_back(*next);
+      made->push_back(p);
+    }
+    made->insert(made->end(), next, more.end());
+    // The boards count their users themselves.
+    if (made->size() != cells(board).at(cell).second || made->size() > kSortMax) continue;
+    sorted_places_ += made->size();
+    sorted_.emplace(at, std::move(made));
+  }
+  inherited_ = sorted_.size();
+}
+
+void Reading::prepare(const std::function<bool()>& stop) const {
+  Status status;
+  for (BoardNumber board = 0; board < boards(); ++board)
+    for (const CellTable::Cell& cell : cells(board).cells) {
+      if (cell.above >= kRanksExact) break;
+      if (stop() || !status.ok()) return;  // who asks is told of an error
+      if (cell.count <= kSortMax) (void)sorted(board, static_cast<uint32_t>(cell.cell), status);
+    }
+}
+
 Reading::Sorted Reading::sorted(BoardNumber board, uint32_t cell, Status& status) const {
   const std::lock_guard making(making_[board]);
   {
@@ -49,20 +134,20 @@ Reading::Sorted Reading::sorted(BoardNumber board, uint32_t cell, Status& status
     if (const auto it = sorted_.find({board, cell}); it != sorted_.end()) return it->second;
   }
   auto places = std::make_shared<std::vector<Place>>();
-  status = at_->scan_index(index_of(board), plus_of(board), true,
-                           IndexKey{list_of(board), uint64_t{cell} + 1, {KeyKind{0}, 0}}, [&](const IndexKey& row) {
-                             if (row.order != cell) return false;
-                             places->push_back({cell, 0, 0, row.key.hash});
-                             return places->size() <= kSortMax;
-                           });
+  status =
+      at_->scan_index(index_of(board), plus_of(board), true,
+                      IndexKey{list_of_board(board), uint64_t{cell} + 1, {KeyKind{0}, 0}}, [&](const IndexKey& row) {
+                        if (row.order != cell) return false;
+                        places->push_back({cell, 0, 0, row.key.hash});
+                        return places->size() <= kSortMax;
+                      });
   if (!status.ok() || places->size() > kSortMax) return nullptr;
   for (Place& p : *places) {
     const auto state = at_->state(OperatorId::kScores, {KeyKind::kUser, p.user}, status);
     if (!status.ok()) return nullptr;
     if (state != nullptr) p = place(static_cast<const ScoresState&>(*state), p.user, board), p.cell = cell;
   }
-  std::sort(places->begin(), places->end(),
-            [](const Place& a, const Place& b) { return a.sum != b.sum ? a.sum > b.sum : a.user > b.user; });
+  std::sort(places->begin(), places->end(), better);
   const std::lock_guard lock(mutex_);
   if (sorted_places_ + places->size() > kSortedPlacesMax) sorted_.clear(), sorted_places_ = 0;
   sorted_places_ += places->size();
@@ -97,8 +182,8 @@ Status Reading::walk(BoardNumber board, bool best_first, const std::optional<Pla
   std::optional<Place> behind = after;
   std::optional<IndexKey> from;
   if (after)
-    from = best_first ? IndexKey{list_of(board), uint64_t{after->cell} + 1, {KeyKind{0}, 0}}
-                      : IndexKey{list_of(board), uint64_t{after->cell} - 1, {KeyKind{0xff}, UINT64_MAX}};
+    from = best_first ? IndexKey{list_of_board(board), uint64_t{after->cell} + 1, {KeyKind{0}, 0}}
+                      : IndexKey{list_of_board(board), uint64_t{after->cell} - 1, {KeyKind{0xff}, UINT64_MAX}};
   while (go_on) {
     // The next cell that holds anybody.
     uint32_t cell = 0;
@@ -124,7 +209,7 @@ Status Reading::walk(BoardNumber board, bool best_first, const std::optional<Pla
       }
     } else {  // too many of one cell: as the list has them
       std::optional<IndexKey> within = from;
-      if (resumed) within = IndexKey{list_of(board), cell, {KeyKind::kUser, behind->user}};
+      if (resumed) within = IndexKey{list_of_board(board), cell, {KeyKind::kUser, behind->user}};
       status = at_->scan_index(index_of(board), plus_of(board), best_first, within, [&](const IndexKey& row) {
         if (row.order != cell) return false;
         return go_on = visit({cell, 0, 0, row.key.hash}, false);
@@ -132,8 +217,8 @@ Status Reading::walk(BoardNumber board, bool best_first, const std::optional<Pla
       if (!status.ok()) return status;
     }
     behind.reset();
-    from = best_first ? IndexKey{list_of(board), cell, {KeyKind{0}, 0}}
-                      : IndexKey{list_of(board), cell, {KeyKind{0xff}, UINT64_MAX}};
+    from = best_first ? IndexKey{list_of_board(board), cell, {KeyKind{0}, 0}}
+                      : IndexKey{list_of_board(board), cell, {KeyKind{0xff}, UINT64_MAX}};
   }
   return status;
 }

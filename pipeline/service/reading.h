@@ -22,8 +22,6 @@
 
 namespace bellwether {
 
-constexpr uint32_t kRanksExact = 10'000;
-
 // A list of users by score: 0..3 the capabilities, from 4 on the profiles in configured order.
 using BoardNumber = size_t;
 constexpr BoardNumber kOverallBoard = kCapabilities;
@@ -43,7 +41,11 @@ struct Rank {
 
 class Reading {
  public:
-  explicit Reading(std::shared_ptr<const Published> at) : at_(std::move(at)) {}
+  // `before`: an earlier one, whose lists go on as lists of this one as far as it is known who moved since; may be
+  // null.
+  explicit Reading(std::shared_ptr<const Published> at, const Reading* before = nullptr) : at_(std::move(at)) {
+    if (before != nullptr) inherit(*before);
+  }
 
   const Published& at() const { return *at_; }
   const CommunityConfig& community() const { return at_->community(); }
@@ -52,7 +54,7 @@ class Reading {
   }
   int64_t now_us() const { return at_->now_us(); }
 
-  size_t boards() const { return std::min(ScoresState::kBoardsMax, kCapabilities + community().profiles.size()); }
+  size_t boards() const { return std::min(kBoardsMax, kCapabilities + community().profiles.size()); }
   const CellTable& cells(BoardNumber board) const;
   Place place(const ScoresState& scores, uint64_t user, BoardNumber board) const;
   Rank rank(const ScoresState& scores, uint64_t user, BoardNumber board, Status& status) const;
@@ -62,17 +64,30 @@ class Reading {
   Status walk(BoardNumber board, bool best_first, const std::optional<Place>& after,
               const std::function<bool(const Place&, bool exact)>& visit) const;
 
+  // Makes the lists that exact ranks need, those that are not there yet, until `stop`: so that no call waits for one.
+  void prepare(const std::function<bool()>& stop) const;
+  // Lists that the next one could go on with.
+  size_t lists() const {
+    const std::lock_guard lock(mutex_);
+    return sorted_.size();
+  }
+  // Those that were not made here, but gone on with; for tests.
+  size_t lists_inherited() const { return inherited_; }
+
  private:
   using Sorted = std::shared_ptr<const std::vector<Place>>;
+  using Lists = std::map<std::pair<BoardNumber, uint32_t>, Sorted>;
+  void inherit(const Reading& before);
   // The users of a cell, the best first; null where there are too many to sort.
   Sorted sorted(BoardNumber board, uint32_t cell, Status& status) const;
 
   const std::shared_ptr<const Published> at_;
   mutable std::mutex mutex_;
   // What many calls ask for at once, after each commit, is made by one of them.
-  mutable std::array<std::mutex, ScoresState::kBoardsMax> making_;
-  mutable std::map<std::pair<BoardNumber, uint32_t>, Sorted> sorted_;
+  mutable std::array<std::mutex, kBoardsMax> making_;
+  mutable Lists sorted_;
   mutable size_t sorted_places_ = 0;
+  size_t inherited_ = 0;
 };
 
 // States and names for one call; one thread. An error of the store stays in status() and what was asked for is absent.
