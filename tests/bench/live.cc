@@ -35,6 +35,8 @@ struct Options {
   uint64_t seed = 1;
 };
 
+constexpr double kAfter = 4;  // seconds: more than the lateness, a slot, a fold and a commit
+
 int64_t now_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
@@ -85,6 +87,8 @@ class Load {
     sleep_s(options_.seconds);
     measuring_ = false;
     const double rate = static_cast<double>(published_ - before) / (wall_seconds() - begin);
+    // What was appended last is answered under the same load: without it time would stand still, and wait for the idle.
+    if (options_.probes > 0) sleep_s(kAfter);
     stopping_ = true;
     for (std::thread& t : threads) t.join();
     std::printf("{\"events\":%llu,\"per_s\":%.0f,\"failed_calls\":%llu,\"not_found\":%llu",
