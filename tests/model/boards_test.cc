@@ -46,7 +46,7 @@ Seen look_at_all(const Config& config, const std::vector<std::string>& records, 
     const auto next = std::make_shared<const Reading>(published, last.get());
     const Reading fresh(published);
     ++seen.readings;
-    if (last != nullptr && next->lists_inherited() == 0)
+    if (last != nullptr && last->lists() > 0 && next->lists_inherited() == 0)
       ++seen.anew;
     else if (last != nullptr)
       seen.held += last->lists(), seen.went_on += next->lists_inherited();
@@ -82,7 +82,7 @@ TEST(Boards, ListsGoOverFromCommitToCommit) {
   const auto look = [&](Misses misses) { return look_at_all(config_of(2), records, records.size() / 90, misses); };
   const Seen all = look([](uint64_t) { return false; });
   EXPECT_GE(all.readings, 60U);
-  EXPECT_LE(all.anew, 3U);  // the first, and where all sums are halved
+  EXPECT_LE(all.anew, 3U);  // where all sums are halved
   EXPECT_GE(all.went_on, all.held * 8 / 10);
   const Seen some = look([](uint64_t commit) { return commit % 4 != 0; });
   EXPECT_GE(some.skipped, 40U);
@@ -90,7 +90,7 @@ TEST(Boards, ListsGoOverFromCommitToCommit) {
   EXPECT_GE(some.went_on, some.held * 5 / 10);
   // More than anybody remembers.
   const Seen few = look([](uint64_t commit) { return commit % 7 != 0; });
-  EXPECT_GE(few.anew, few.readings - 2);
+  EXPECT_GE(few.anew, few.readings - 3);
 }
 
 // Everything that changes a score: flags raised and dismissed, old days that leave, a halving of all sums, new rules
