@@ -172,6 +172,14 @@ class Translation {
     return true;
   }
 
+  // One in quotes, with a sign or without, as protobuf's library takes them.
+  template <std::integral Int>
+  static std::errc whole_text(std::string_view text, Int& out) {
+    if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+    return error == std::errc{} && end != text.data() + text.size() ? std::errc::invalid_argument : error;
+  }
+
   // A whole number as JSON writes them: 7, 7.0, 7e0 or "7".
   template <std::integral Int>
   bool whole(const element& in, Int& out) {
@@ -202,13 +210,9 @@ class Translation {
         return true;
       }
       case element_type::STRING: {
-        const std::string_view v = in.get_string().value_unsafe();
-        const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), out);
+        const std::errc error = whole_text(in.get_string().value_unsafe(), out);
         if (error == std::errc::result_out_of_range) return fail(Reason::kOutOfRange, range);
-        if (error != std::errc{} || end != v.data() + v.size()) {
-          return fail(Reason::kUndecodable, "is not a whole number");
-        }
-        return true;
+        return error == std::errc{} || fail(Reason::kUndecodable, "is not a whole number");
       }
       default:
         return fail(Reason::kUndecodable, "is not a number");
@@ -234,8 +238,7 @@ class Translation {
     std::string_view name;
     if (in.get(name) == simdjson::SUCCESS) {
       int32_t v = 0;
-      const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), v);
-      if (error == std::errc{} && end == name.data() + name.size()) {
+      if (whole_text(name, v) == std::errc{}) {
         known(v);
       } else if (name.starts_with(names.prefix)) {  // any other text is a name, known or not
         name.remove_prefix(names.prefix.size());
