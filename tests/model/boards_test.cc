@@ -61,6 +61,7 @@ Seen look_at_all(const Config& config, const std::vector<std::string>& records, 
   options.started = [&](Engine& e) { engine = &e; };
   options.change = [&](EngineOptions& o) {
     o.board_moves = true;
+    o.inline_commit = true;  // each commit is seen before the next
     o.commit_now = [&] {
       look();
       return ++asked % commit_every == 0;
