@@ -45,6 +45,12 @@ Seen look_at_all(const Config& config, const std::vector<std::string>& records, 
     }
     const auto next = std::make_shared<const Reading>(published, last.get());
     const Reading fresh(published);
+    fresh.prepare([] { return true; });
+    EXPECT_EQ(fresh.lists(), 0U);
+    fresh.prepare([] { return false; });  // nobody here stands beyond the exact ranks: all cells
+    size_t cells = 0;
+    for (BoardNumber board = 0; board < fresh.boards(); ++board) cells += fresh.cells(board).cells.size();
+    EXPECT_EQ(fresh.lists(), cells);
     ++seen.readings;
     if (last != nullptr && last->lists() > 0 && next->lists_inherited() == 0)
       ++seen.anew;
