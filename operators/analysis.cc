@@ -40,7 +40,11 @@ class Ledger final : public LedgerView {
     // A user's likes of a post stand one at a time: one that goes takes the one before it along.
     std::vector<PostLike> rows;
     std::span<const PostLike> likes = posts->open;
-    for (const PostsState::Block& b : posts->blocks) {
+    const auto& blocks = posts->blocks;
+    size_t first = blocks.size(), held = likes.size();
+    while (first != 0 && held < RingLimits::kPostLikers) held += blocks[--first].count;
+    for (size_t i = first; i < blocks.size(); ++i) {
+      const PostsState::Block& b = blocks[i];
       if (b.day < day_of(from_us)) continue;  // filled before: nothing in it is newer than its day
       for (const PostLike& like : PostsState::read_block(reader_.block(OperatorId::kPosts, key, b.day, b.number)))
         rows.push_back(like);
@@ -90,8 +94,10 @@ class Ledger final : public LedgerView {
 
 std::string run_analysis(std::string_view input, StateReader& reader) {
   const auto rings = RingInput::decode(input);
-  if (!rings) return encode_findings({});
-  return encode_findings(find_rings(*rings, Ledger(reader, rings->as_of_us), reader.community().rings));
+  if (!rings) return encode_findings({}, 0);
+  RingWork work = 0;
+  const auto found = find_rings(*rings, Ledger(reader, rings->as_of_us), reader.community().rings, {}, &work);
+  return encode_findings(found, work);
 }
 
 }  // namespace bellwether

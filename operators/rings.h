@@ -50,6 +50,10 @@ struct RingLimits {
   static constexpr uint32_t kSeeds = 64;         // users of one component the test starts from
   static constexpr uint32_t kBlockLikes = 2048;  // likes of one user that the test reads, the newest
   static constexpr uint32_t kBlockRounds = 8;
+  static constexpr uint32_t kPostLikers = 8192;  // likers of one post that the test reads, the newest
+  // The next look waits until the community has made a like for so much work (RingWork) of the last one, beyond what
+  // is free.
+  static constexpr uint64_t kWorkPerLike = 32, kFreeWork = 1 << 20;
   // A pair enters the graph above kEdgeMin; a user stays in it with so many partners and so much evidence above that.
   static constexpr Nats kEdgeMin = kNat * 3 / 2;
   static constexpr uint32_t kPartnersMin = 3;
@@ -275,7 +279,7 @@ struct RingLike {
 };
 
 // The like ledger as of the input's tick: applied likes that stand (not undone, kind LIKE, not of own posts), in any
-// order.
+// order. Of a post's likes those folded before the last RingLimits::kPostLikers may be left out.
 class LedgerView {
  public:
   virtual ~LedgerView() = default;
@@ -304,9 +308,23 @@ struct RingFinding {
   std::vector<RingLike> evidence;  // every like of a member on a target, by (liker, post, …)
 };
 
+// What an analysis took, the same wherever it runs: 4 for a like read from the ledger, 64 for a user or post, 1 for
+// each of the steps through arrays that a round of the block test is made of.
+using RingWork = uint64_t;
+
+// How much one round of the block test looks at. Beyond it what tells most is taken, equal ones by hash; members who
+// like ten thousands of posts would have an analysis read a good part of the ledger.
+struct RingBounds {
+  uint32_t candidates = 512;     // posts that may become targets: those that most members like
+  uint32_t targets = 256;        // of a block, those that gain most; at least the configured targets_min
+  uint32_t likers = 2048;        // users who may become members: those with most of the targets
+  uint32_t closer_posts = 8192;  // posts on which members' share is counted: a sample by hash, 2^-k of them
+};
+
 // Blocks above the configured thresholds, by falling score; no two of them are the same ring (same_ring).
-// Deterministic.
-std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& ledger, const RingsConfig& config);
+// Deterministic. `work`, where given, gets what it took.
+std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& ledger, const RingsConfig& config,
+                                    const RingBounds& bounds = {}, RingWork* work = nullptr);
 
 // Whether two findings speak of one ring: at least half of the smaller one's members are in the other. Both ascending.
 bool same_ring(const std::vector<uint64_t>& members_a, const std::vector<uint64_t>& members_b);

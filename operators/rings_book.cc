@@ -10,6 +10,8 @@ namespace {
 
 using Limits = RingLimits;
 
+constexpr RingWork kReadWork = 64, kLikeWork = 4;
+
 constexpr int64_t scale_us(size_t s) { return int64_t{Limits::kScaleS[s]} * kSecondUs; }
 
 }  // namespace
@@ -55,6 +57,7 @@ void RingBook::read_user(uint32_t user) {
   ledger_.likes_of(users_[user].hash, from_us_, to_us_, [&](const RingLike& like) {
     if (like.liker != like.author && like.time_us >= from_us_ && like.time_us <= to_us_) read_likes_.push_back(like);
   });
+  work_ += kReadWork + kLikeWork * read_likes_.size();
   const auto order = [](const RingLike& a, const RingLike& b) {
     return std::tie(a.time_us, a.post, a.id_hash) < std::tie(b.time_us, b.post, b.id_hash);
   };
@@ -96,6 +99,7 @@ void RingBook::read_post(uint32_t post) {
   ledger_.likers_of(hash, from_us_, to_us_, [&](uint64_t user, int64_t time_us) {
     if (time_us >= from_us_ && time_us <= to_us_) read_rows_.push_back({time_us, user});
   });
+  work_ += kReadWork + kLikeWork * read_rows_.size();
   if (!std::is_sorted(read_rows_.begin(), read_rows_.end())) std::sort(read_rows_.begin(), read_rows_.end());
 
   const uint32_t begin = static_cast<uint32_t>(row_times_.size());
@@ -109,7 +113,7 @@ void RingBook::read_post(uint32_t post) {
   }
   const uint32_t end = static_cast<uint32_t>(row_times_.size());
   Post& p = posts_[post];
-  p.rows = {begin + (end - begin - std::min(end - begin, kPostLikers)), end};
+  p.rows = {begin + (end - begin - std::min(end - begin, Limits::kPostLikers)), end};
   for (uint32_t row = begin; row < p.rows.begin; ++row) users_[row_users_[row]].last_row = row_next_[row];  // too old
   find_reaches(p.rows);
 

@@ -21,7 +21,6 @@ class RingBook {
  public:
   static constexpr uint32_t kNone = RingNumbers::kNone;
   static constexpr size_t kScales = RingLimits::kScales;
-  static constexpr uint32_t kPostLikers = 8192;  // likers of one post that the test reads, the newest
   // Time in buckets of RingLimits::kBucketS, numbered from before any window that the test may look at.
   static constexpr int64_t kBucketUs = int64_t{RingLimits::kBucketS} * 1'000'000;
   static constexpr uint32_t kBuckets = RingLimits::kBuckets + RingLimits::kScaleS.back() / RingLimits::kBucketS + 4;
@@ -55,6 +54,7 @@ class RingBook {
   uint64_t post_hash(uint32_t post) const { return posts_[post].hash; }
   size_t users() const { return users_.size(); }
   size_t posts() const { return posts_.size(); }
+  RingWork work() const { return work_; }  // what was read
 
   // Reads them from the ledger where that has not been done.
   void read_user(uint32_t user);
@@ -118,6 +118,7 @@ class RingBook {
   const LedgerView& ledger_;
   const int64_t from_us_, to_us_;
   const int64_t base_;  // number since 1970 of bucket 0
+  RingWork work_ = 0;
   RingNumbers user_numbers_, post_numbers_;
   std::vector<User> users_;
   std::vector<Post> posts_;

@@ -93,8 +93,8 @@ class BitRows {
 
 class BlockTest {
  public:
-  BlockTest(RingBook& book, const RingInput& input, const RingsConfig& config)
-      : book_(book), config_(config), share_(book, input.pulse) {
+  BlockTest(RingBook& book, const RingInput& input, const RingsConfig& config, const RingBounds& bounds)
+      : book_(book), config_(config), bounds_(bounds), share_(book, input.pulse) {
     const RingCounts all = input.figures.over(input.figures.epoch);
     users_ = std::max<uint64_t>(all.users, 2);
     posts_ = std::max<uint64_t>(all.posts, 2);
@@ -126,6 +126,8 @@ class BlockTest {
     return blocks;
   }
 
+  RingWork work() const { return work_; }
+
   bool passes(const Block& b) const {
     return b.members.size() >= config_.members_min && b.targets.size() >= config_.targets_min &&
            nats_to_milli(b.score) > config_.score_min_milli && b.odds >= config_.odds_min &&
@@ -134,6 +136,13 @@ class BlockTest {
 
  private:
   bool by_hash(uint32_t a, uint32_t b) const { return book_.user_hash(a) < book_.user_hash(b); }
+  // Of more than `most` the first in that order, in any order.
+  template <class List, class Before>
+  static void keep_first(List& list, size_t most, Before&& before) {
+    if (list.size() <= most) return;
+    std::nth_element(list.begin(), list.begin() + static_cast<ptrdiff_t>(most), list.end(), before);
+    list.erase(list.begin() + static_cast<ptrdiff_t>(most), list.end());
+  }
   Users minus(const Users& a, const Users& b) const {
     Users rest;
     std::set_difference(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(rest),
@@ -241,13 +250,17 @@ class BlockTest {
   // The members' targets; `chosen`: the posts of those they had.
   std::vector<Target> choose_targets(const Users& members, const std::vector<uint32_t>& chosen) {
     for (const uint32_t user : members) book_.read_user(user);
-    std::vector<Target> candidates;
-    for (const RingShare::Liked& liked : share_.begin(members)) {
-      if (liked.likes < kMembersOnTarget) continue;
-      Target& t = candidates.emplace_back();
-      t.post = liked.post, t.author = book_.detail(liked.like).author;
-    }
-    if (candidates.size() < config_.targets_min) return {};
+    std::vector<RingShare::Liked> posts;
+    for (const uint32_t user : members) work_ += book_.likes(user).size();
+    for (const RingShare::Liked& liked : share_.begin(members))
+      if (liked.likes >= kMembersOnTarget) posts.push_back(liked);
+    if (posts.size() < config_.targets_min) return {};
+    keep_first(posts, bounds_.candidates, [this](const RingShare::Liked& a, const RingShare::Liked& b) {
+      return a.likes != b.likes ? a.likes > b.likes : book_.post_hash(a.post) < book_.post_hash(b.post);
+    });
+    std::vector<Target> candidates(posts.size());
+    for (size_t i = 0; i < posts.size(); ++i)
+      candidates[i].post = posts[i].post, candidates[i].author = book_.detail(posts[i].like).author;
     for (const Target& t : candidates) book_.read_post(t.post);
     share_.look(chosen);
 
@@ -262,9 +275,12 @@ class BlockTest {
     if (left_out.empty()) {
       for (const Target& t : candidates) left_out.push_back(t.post);
     }
-    share_.look_closer(left_out);
+    share_.look_closer(left_out, bounds_.closer_posts);
     candidates.swap(targets);
     choose(candidates, choice, targets);
+    keep_first(targets, std::max(bounds_.targets, config_.targets_min), [this](const Target& a, const Target& b) {
+      return a.gain != b.gain ? a.gain > b.gain : book_.post_hash(a.post) < book_.post_hash(b.post);
+    });
     std::sort(targets.begin(), targets.end(),
               [this](const Target& a, const Target& b) { return book_.post_hash(a.post) < book_.post_hash(b.post); });
     return targets;
@@ -284,6 +300,7 @@ class BlockTest {
     const RingBook::Rows& rows = book_.rows(target.post);
     const int64_t* const times = book_.row_times() + rows.begin;
     const uint32_t count = rows.count(), members = static_cast<uint32_t>(places_.size());
+    work_ += count / 64 + Limits::kScales * members;
     const Nats cost = ln(Limits::kScales * std::max<uint64_t>(count, 1));
     const int64_t birth = book_.birth_us(target.post);
     const bool of_block = share_.of_block(target.post);
@@ -356,6 +373,7 @@ class BlockTest {
     const std::vector<Target>& targets = *targets_;
     const auto likes = book_.likes(user);
     const uint32_t n = static_cast<uint32_t>(likes.size());
+    work_ += n + targets.size();
     uint32_t at = 0;
     for (const uint32_t t : opening_) {
       while (at < n && likes[at].bucket < targets[t].span.from) ++at;
@@ -384,22 +402,30 @@ class BlockTest {
 
   // Of the targets' likers; `before`: how many members there were.
   Users choose_members(size_t before, const std::vector<Target>& targets) {
-    std::vector<uint32_t> likers;
-    hits_.resize(book_.users(), 0);
+    struct Liker {
+      uint32_t user = 0, hits = 0;
+    };
+    std::vector<Liker> likers;
+    place_.resize(book_.users(), 0);
     for (const Target& t : targets) {
       in_window(t, [&](uint32_t user) {
-        if (hits_[user]++ == 0) likers.push_back(user);
+        if (place_[user] == 0) likers.push_back({user, 0}), place_[user] = static_cast<uint32_t>(likers.size());
+        ++likers[place_[user] - 1].hits;
       });
     }
-    std::erase_if(likers, [&](uint32_t user) { return std::exchange(hits_[user], 0) < 2; });
+    for (const Liker& liker : likers) place_[liker.user] = 0;
+    std::erase_if(likers, [](const Liker& liker) { return liker.hits < 2; });
+    keep_first(likers, bounds_.likers, [this](const Liker& a, const Liker& b) {
+      return a.hits != b.hits ? a.hits > b.hits : by_hash(a.user, b.user);
+    });
     const Nats choice = ln_ratio(std::max<uint64_t>(users_, before), before) + kNat;
     lay_out(targets);
     std::vector<std::pair<uint32_t, uint32_t>> convinced;
     uint64_t sum = 0;
-    for (const uint32_t user : likers) {
-      book_.read_user(user);
-      const Hits h = hits_of(user);
-      if (poisson_llr(h.hits, h.expected_q20) > choice) convinced.push_back({user, h.hits}), sum += h.hits;
+    for (const Liker& liker : likers) {
+      book_.read_user(liker.user);
+      const Hits h = hits_of(liker.user);
+      if (poisson_llr(h.hits, h.expected_q20) > choice) convinced.push_back({liker.user, h.hits}), sum += h.hits;
     }
     // Who likes far less of the targets than the others do is a bystander.
     Users chosen;
@@ -436,11 +462,13 @@ class BlockTest {
 
   RingBook& book_;
   const RingsConfig& config_;
+  const RingBounds bounds_;
   RingShare share_;
   uint64_t users_, posts_;
+  RingWork work_ = 0;
   absl::node_hash_map<std::pair<Users, std::vector<uint32_t>>, Step> steps_;  // by members and targets' posts
   // Kept from call to call.
-  std::vector<uint32_t> places_, place_, hits_;
+  std::vector<uint32_t> places_, place_;
   struct Laid {
     uint32_t out = 0, target = 0;
   };
@@ -499,11 +527,13 @@ bool same_ring(const std::vector<uint64_t>& members_a, const std::vector<uint64_
   return common != 0 && 2 * common >= std::min(members_a.size(), members_b.size());
 }
 
-std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& ledger, const RingsConfig& config) {
+std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& ledger, const RingsConfig& config,
+                                    const RingBounds& bounds, RingWork* work) {
   std::vector<RingFinding> found;
+  if (work != nullptr) *work = 0;
   if (!config.enabled || input.edges.empty()) return found;
   RingBook book(ledger, input.as_of_us);
-  BlockTest test(book, input, config);
+  BlockTest test(book, input, config, bounds);
   RingNumbers fresh;
   for (const uint64_t user : input.fresh) fresh.add(user);
   std::vector<std::vector<uint64_t>> tested;
@@ -515,6 +545,7 @@ std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& le
       for (const Block& block : test.run(users)) found.push_back(to_finding(block, book, config));
     }
   }
+  if (work != nullptr) *work = book.work() + test.work();
   std::sort(found.begin(), found.end(), [](const RingFinding& a, const RingFinding& b) {
     return a.score_milli != b.score_milli ? a.score_milli > b.score_milli : a.members < b.members;
   });

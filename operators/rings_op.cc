@@ -13,7 +13,7 @@
 namespace bellwether {
 namespace {
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersion = 2;                            // 1: without what the last look took
 constexpr size_t kEvidenceSentMax = 4 * kFlagEvidenceMax;  // of one finding; a flag names fewer
 constexpr size_t kSmallest = 8;                            // members that name a ring
 
@@ -48,22 +48,41 @@ class Rings final : public OperatorOf<RingsState> {
       } else if (kind_of(item.payload) == MessageKind::kFindings) {
         state.analysing = false;
         std::vector<RingFinding> findings;
-        if (decode_findings(item.payload, findings))
+        if (decode_findings(item.payload, findings, state.work))
           for (const RingFinding& finding : findings) raise(state, finding, context);
       }
     }
     const bool wanted = hour ? state.evidence.due(context.now_us()) : state.evidence.urgent();
-    if (wanted && !state.analysing && context.community().rings.enabled) ask(state, context);
+    if (wanted && !state.analysing && context.community().rings.enabled && paid(state, context)) ask(state, context);
     if (hour) prune(state, context);
   }
 
  private:
+  static uint32_t now_s(const Context& context) {
+    return static_cast<uint32_t>(std::max<int64_t>(0, context.now_us() / kSecondUs));
+  }
+
+  // Whether there were likes enough since the last look for what it took: so looks cost so much a like at most, however
+  // much the community's users like together.
+  static bool paid(const RingsState& state, const Context& context) {
+    if (state.work <= RingLimits::kFreeWork) return true;
+    const RingFigures figures = ring_figures(now_s(context), context);
+    const uint64_t now = figures.counts[0].likes, before = figures.counts[1].likes, looked = state.looked_likes;
+    uint64_t since = now;
+    if (figures.epoch == state.looked_epoch) {
+      since -= std::min(looked, now);
+    } else {
+      since += figures.epoch == state.looked_epoch + 1 ? before - std::min(looked, before) : before;
+    }
+    return since >= (state.work - RingLimits::kFreeWork) / RingLimits::kWorkPerLike;
+  }
+
   // Stores what the block test needs beside the ledger. The figures are sums that the engine keeps, exact over all
   // shards.
   static void ask(RingsState& state, Context& context) {
     RingInput input = state.evidence.take_input(context.now_us());
     if (input.empty()) return;
-    input.figures = ring_figures(static_cast<uint32_t>(std::max<int64_t>(0, context.now_us() / kSecondUs)), context);
+    input.figures = ring_figures(now_s(context), context);
     input.pulse = RingPulse();
     context.counters(kCounterPulse, [&](uint32_t bucket, int64_t likes) {
       if (likes > 0) input.pulse.add(bucket * RingLimits::kBucketS, static_cast<uint64_t>(likes));
@@ -72,6 +91,7 @@ class Rings final : public OperatorOf<RingsState> {
     input.encode(bytes);
     context.analyse(bytes);
     state.analysing = true;
+    state.looked_epoch = input.figures.epoch, state.looked_likes = input.figures.counts[0].likes;
   }
 
   // Once a day, sums that the block test no longer looks back on are taken to nothing.
@@ -146,7 +166,8 @@ class Rings final : public OperatorOf<RingsState> {
 
 bool RingsState::decode(std::string_view bytes) {
   Reader r(bytes);
-  if (r.u8() != kVersion) return false;
+  const uint8_t version = r.u8();
+  if (version == 0 || version > kVersion) return false;
   auto held = RingEvidence::decode(r.bytes());
   if (!held) return false;
   evidence = std::move(*held);
@@ -156,6 +177,7 @@ bool RingsState::decode(std::string_view bytes) {
     k.id = r.bytes(), k.members = read_hashes(r), k.found_us = r.zigzag();
   }
   analysing = r.boolean(), pruned_day = r.zigzag();
+  if (version > 1) looked_epoch = static_cast<uint32_t>(r.varint()), looked_likes = r.varint(), work = r.varint();
   return r.ok() && r.done();
 }
 
@@ -168,6 +190,7 @@ void RingsState::encode(std::string& out) const {
   w.varint(known.size());
   for (const Known& k : known) w.bytes(k.id), write_hashes(w, k.members), w.zigzag(k.found_us);
   w.boolean(analysing), w.zigzag(pruned_day);
+  w.varint(looked_epoch), w.varint(looked_likes), w.varint(work);
 }
 
 size_t RingsState::memory() const {
@@ -176,7 +199,7 @@ size_t RingsState::memory() const {
   return bytes;
 }
 
-std::string encode_findings(const std::vector<RingFinding>& findings) {
+std::string encode_findings(const std::vector<RingFinding>& findings, RingWork work) {
   std::string out;
   Writer w(out);
   w.u8(static_cast<uint8_t>(MessageKind::kFindings));
@@ -191,10 +214,11 @@ std::string encode_findings(const std::vector<RingFinding>& findings) {
       w.fixed64(like.liker), w.fixed64(like.post), w.fixed64(like.author), w.zigzag(like.time_us),
           w.fixed64(like.id_hash);
   }
+  w.varint(work);
   return out;
 }
 
-bool decode_findings(std::string_view payload, std::vector<RingFinding>& findings) {
+bool decode_findings(std::string_view payload, std::vector<RingFinding>& findings, RingWork& work) {
   Reader r(payload);
   if (static_cast<MessageKind>(r.u8()) != MessageKind::kFindings) return false;
   const uint64_t count = r.varint();
@@ -215,6 +239,7 @@ bool decode_findings(std::string_view payload, std::vector<RingFinding>& finding
       like.id_hash = r.fixed64();
     }
   }
+  work = r.ok() && !r.done() ? r.varint() : 0;  // findings on their way when this was not yet told
   return r.ok() && r.done();
 }
 

@@ -29,16 +29,20 @@ struct RingsState final : State {
   std::vector<Known> known;
   bool analysing = false;          // findings are on their way
   int64_t pruned_day = INT64_MIN;  // the day on which old kCounterPulse were last dropped
+  // At the last look: the epoch, and how many likes of it there were; what the look took, known with its findings.
+  uint32_t looked_epoch = 0;
+  uint64_t looked_likes = 0;
+  RingWork work = 0;
 
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override;
 };
 
-// The payload of kFindings.
-std::string encode_findings(const std::vector<RingFinding>& findings);
+// The payload of kFindings: what an analysis found and what it took.
+std::string encode_findings(const std::vector<RingFinding>& findings, RingWork work);
 // False where the bytes are no findings.
-bool decode_findings(std::string_view payload, std::vector<RingFinding>& findings);
+bool decode_findings(std::string_view payload, std::vector<RingFinding>& findings, RingWork& work);
 
 const Operator& rings_operator();
 

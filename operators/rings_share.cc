@@ -120,10 +120,24 @@ void RingShare::rows_on(uint32_t post, std::vector<uint32_t>& places) const {
   }
 }
 
-void RingShare::look_closer(const std::vector<uint32_t>& left_out) {
+void RingShare::leave_out_beyond(size_t most) {
+  std::array<size_t, 65> by_zeros{};  // posts by the zero bits that their hash ends with
+  size_t posts = 0;
+  for (const Liked& liked : liked_)
+    if (left_out_[liked.post] != turn_)
+      ++posts, ++by_zeros[static_cast<size_t>(std::countr_zero(book_.post_hash(liked.post)))];
+  int zeros = 0;
+  for (; posts > most && zeros < 64; ++zeros) posts -= by_zeros[static_cast<size_t>(zeros)];
+  if (zeros == 0) return;
+  for (const Liked& liked : liked_)
+    if (std::countr_zero(book_.post_hash(liked.post)) < zeros) left_out_[liked.post] = turn_;
+}
+
+void RingShare::look_closer(const std::vector<uint32_t>& left_out, size_t most) {
   closer_ = true;
   left_out_.resize(book_.posts(), 0);
   for (const uint32_t post : left_out) left_out_[post] = turn_;
+  leave_out_beyond(most);
   const size_t rows = book_.row_count();
   for (const Liked& liked : liked_)
     if (left_out_[liked.post] != turn_) book_.read_post(liked.post);

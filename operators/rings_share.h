@@ -37,8 +37,9 @@ class RingShare {
   // The first view, and members' rows. `block_posts` have been read; their likes count on neither side.
   void look(const std::vector<uint32_t>& block_posts);
   // From here on `in` takes the second view too, without the posts `left_out`, among which are the block's. It reads
-  // the likers of every other post of every member.
-  void look_closer(const std::vector<uint32_t>& left_out);
+  // the likers of every other post of every member; where those are more than `most`, of the posts whose hash ends with
+  // as many zero bits as are needed to come within it: samples of one analysis lie within each other.
+  void look_closer(const std::vector<uint32_t>& left_out, size_t most);
 
   // Members' rows on the post, which was read before the last look: their places from its first row on, ascending.
   void rows_on(uint32_t post, std::vector<uint32_t>& places) const;
@@ -63,6 +64,7 @@ class RingShare {
   static uint32_t between(const Upto& upto, const RingSpan& span) { return upto[span.to] - upto[span.from]; }
   static void sum_up(Upto& counts);
   void find_rows();
+  void leave_out_beyond(size_t most);
   void add_far(uint32_t member, const RingBook::Like& like, Sums& sums) const;
   void add_members(uint32_t post);
 

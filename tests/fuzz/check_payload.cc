@@ -142,9 +142,11 @@ void bears_free(std::string_view bytes, const char* name) {
 
 void bears_findings(std::string_view bytes) {
   std::vector<RingFinding> findings, again;
-  if (!decode_findings(bytes, findings)) return;
-  const std::string first = encode_findings(findings);
-  require(decode_findings(Exact(first).view(), again) && encode_findings(again) == first, "findings do not come back");
+  RingWork work = 0, work_again = 0;
+  if (!decode_findings(bytes, findings, work)) return;
+  const std::string first = encode_findings(findings, work);
+  require(decode_findings(Exact(first).view(), again, work_again) && encode_findings(again, work_again) == first,
+          "findings do not come back");
 }
 
 // ---- flag changes: named at the end of their tick, scrubbed by an erasure, sent ----

@@ -175,7 +175,15 @@ class Share {
   }
 
   // From here on `in` takes the second view too. It reads the likers of every post of every member.
-  void look_closer(const std::vector<uint64_t>& block_posts) {
+  void look_closer(const std::vector<uint64_t>& block_posts, size_t most) {
+    std::vector<uint64_t> looked_at;
+    for (const uint64_t user : members_)
+      for (const RingLike& like : book_.likes(user))
+        if (!holds(block_posts, like.post)) looked_at.push_back(like.post);
+    std::sort(looked_at.begin(), looked_at.end());
+    looked_at.erase(std::unique(looked_at.begin(), looked_at.end()), looked_at.end());
+    for (uint64_t divisor = 2; looked_at.size() > most && divisor != 0; divisor *= 2)
+      std::erase_if(looked_at, [&](uint64_t post) { return post % divisor != 0; });
     struct Near {
       int64_t time_us;
       std::array<uint32_t, Limits::kScales> members, all;
@@ -183,7 +191,7 @@ class Share {
     std::vector<Near> near;
     for (const uint64_t user : members_) {
       for (const RingLike& like : book_.likes(user)) {
-        if (holds(block_posts, like.post)) continue;
+        if (!holds(looked_at, like.post)) continue;
         Near n{like.time_us, {}, {}};
         for (const Seen& seen : book_.likers(like.post)) {
           const int64_t apart = std::abs(seen.time_us - like.time_us);
@@ -245,8 +253,8 @@ class Share {
 
 class BlockTest {
  public:
-  BlockTest(Book& book, const RingInput& input, const RingsConfig& config)
-      : book_(book), config_(config), pulse_(input.pulse) {
+  BlockTest(Book& book, const RingInput& input, const RingsConfig& config, const RingBounds& bounds)
+      : book_(book), config_(config), bounds_(bounds), pulse_(input.pulse) {
     const RingCounts all = input.figures.over(input.figures.epoch);
     users_ = std::max<uint64_t>(all.users, 2);
     posts_ = std::max<uint64_t>(all.posts, 2);
@@ -364,11 +372,14 @@ class BlockTest {
         ++c.likes, c.author = like.author;
       }
     }
+    std::vector<std::pair<int64_t, RingTarget>> by_likes;
+    for (const auto& [post, c] : counts)
+      if (c.likes >= kMembersOnTarget) by_likes.push_back({-int64_t{c.likes}, {post, c.author}});
+    if (by_likes.size() < config_.targets_min) return {};
+    std::sort(by_likes.begin(), by_likes.end());
     std::vector<RingTarget> candidates;
-    for (const auto& [post, c] : counts) {
-      if (c.likes >= kMembersOnTarget) candidates.push_back({post, c.author});
-    }
-    if (candidates.size() < config_.targets_min) return {};
+    for (const auto& row : by_likes)
+      if (candidates.size() < bounds_.candidates) candidates.push_back(row.second);
     std::sort(candidates.begin(), candidates.end());
 
     const uint64_t before = block.targets.empty() ? kFirstTargets : block.targets.size();
@@ -392,10 +403,13 @@ class BlockTest {
     if (left_out.empty()) {
       for (const RingTarget& t : candidates) left_out.push_back(t.post);
     }
-    share.look_closer(left_out);
+    share.look_closer(left_out, bounds_.closer_posts);
     candidates.clear();
     for (const Target& t : targets) candidates.push_back(t.at);
     choose();
+    std::stable_sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) { return a.gain > b.gain; });
+    if (const size_t most = std::max(bounds_.targets, config_.targets_min); targets.size() > most) targets.resize(most);
+    std::sort(targets.begin(), targets.end(), [](const Target& a, const Target& b) { return a.at < b.at; });
     return targets;
   }
 
@@ -473,8 +487,12 @@ class BlockTest {
     const Nats choice = ln_ratio(std::max<uint64_t>(users_, block.members.size()), block.members.size()) + kNat;
     std::vector<std::pair<uint64_t, uint32_t>> convinced;
     uint64_t sum = 0;
-    for (const auto& [user, hits] : all) {
-      if (hits < 2) continue;
+    std::vector<std::pair<int64_t, uint64_t>> likers;
+    for (const auto& [user, hits] : all)
+      if (hits >= 2) likers.push_back({-int64_t{hits}, user});
+    std::sort(likers.begin(), likers.end());
+    if (likers.size() > bounds_.likers) likers.resize(bounds_.likers);
+    for (const auto& [hits, user] : likers) {
       const Hits h = hits_of(user, block);
       if (poisson_llr(h.hits, h.expected_q20) > choice) convinced.push_back({user, h.hits}), sum += h.hits;
     }
@@ -512,6 +530,7 @@ class BlockTest {
 
   Book& book_;
   const RingsConfig& config_;
+  const RingBounds bounds_;
   const Pulse pulse_;
   uint64_t users_, posts_;
 };
@@ -554,12 +573,12 @@ std::vector<uint64_t> seeds_of(const RingComponent& component, const std::vector
 
 }  // namespace
 
-std::vector<RingFinding> find_rings_plainly(const RingInput& input, const LedgerView& ledger,
-                                            const RingsConfig& config) {
+std::vector<RingFinding> find_rings_plainly(const RingInput& input, const LedgerView& ledger, const RingsConfig& config,
+                                            const RingBounds& bounds) {
   std::vector<RingFinding> found;
   if (!config.enabled || input.edges.empty()) return found;
   Book book(ledger, input.as_of_us);
-  BlockTest test(book, input, config);
+  BlockTest test(book, input, config, bounds);
   std::vector<std::vector<uint64_t>> tested;
   for (const Nats level : kLevels) {
     for (const RingComponent& component : ring_components(input.edges, input.fresh, level)) {

@@ -8,7 +8,7 @@
 
 namespace bellwether {
 
-std::vector<RingFinding> find_rings_plainly(const RingInput& input, const LedgerView& ledger,
-                                            const RingsConfig& config);
+std::vector<RingFinding> find_rings_plainly(const RingInput& input, const LedgerView& ledger, const RingsConfig& config,
+                                            const RingBounds& bounds = {});
 
 }  // namespace bellwether

@@ -44,8 +44,9 @@ class Ledger final : public LedgerView {
 
 struct Case {
   uint32_t users = 150, posts = 250, likes = 2500, rings = 2;
-  bool crooked = false;     // the two sides of the ledger differ
-  uint32_t heavy = 0;       // likes of one member, more than are read
+  bool crooked = false;  // the two sides of the ledger differ
+  uint32_t heavy = 0;    // likes of one member, or of so many, on posts that nobody else likes
+  uint32_t heavy_users = 1;
   int64_t grain_us = 1000;  // times are multiples of it: equal ones occur
 };
 
@@ -62,7 +63,8 @@ struct Community {
       like(std::min(below(c.users), below(c.users)), p, near_birth(p, 20 * kDayUs));
     }
     for (uint32_t r = 0; r < c.rings; ++r) ring();
-    for (uint32_t i = 0; i < c.heavy; ++i) like(0, 10'000 + i, kNow - static_cast<int64_t>(below(70 * kDayUs)));
+    for (uint32_t i = 0; i < c.heavy; ++i)
+      like(i % c.heavy_users, 10'000 + i, kNow - static_cast<int64_t>(below(70 * kDayUs)));
     for (int i = 0; i < 60; ++i) edge(below(c.users), below(c.users));
     finish();
   }
@@ -126,12 +128,12 @@ struct Community {
 };
 
 // Findings of `seeds` communities, each the same as the plain test's.
-size_t compare(const Case& c, uint64_t seeds, const RingsConfig& config) {
+size_t compare(const Case& c, uint64_t seeds, const RingsConfig& config, const RingBounds& bounds = {}) {
   size_t findings = 0;
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
     const Community community(c, seed);
-    const auto plain = find_rings_plainly(community.input, community.ledger, config);
-    const auto fast = find_rings(community.input, community.ledger, config);
+    const auto plain = find_rings_plainly(community.input, community.ledger, config, bounds);
+    const auto fast = find_rings(community.input, community.ledger, config, bounds);
     EXPECT_EQ(fast.size(), plain.size()) << "seed " << seed;
     for (size_t i = 0; i < std::min(fast.size(), plain.size()); ++i) {
       EXPECT_EQ(fast[i].members, plain[i].members) << "seed " << seed;
@@ -177,6 +179,25 @@ TEST(RingsModel, LedgersWhoseSidesDiffer) {
 TEST(RingsModel, MoreLikesThanAreRead) {
   EXPECT_GE(compare({.users = 60, .posts = 100, .likes = 1200, .rings = 5, .heavy = Limits::kBlockLikes}, 10, eager()),
             2u);
+}
+
+// Each bound alone, so low that most rounds come to it, and all of them.
+TEST(RingsModel, MoreThanARoundLooksAt) {
+  const Case busy{.users = 100, .posts = 120, .likes = 3000, .rings = 4};
+  EXPECT_GE(compare(busy, 20, eager(), {.candidates = 12}), 10u);
+  EXPECT_GE(compare(busy, 20, eager(), {.targets = 8}), 10u);
+  EXPECT_GE(compare(busy, 20, eager(), {.likers = 16}), 10u);
+  EXPECT_GE(compare(busy, 20, eager(), {.closer_posts = 10}), 10u);
+  EXPECT_GE(compare(busy, 20, eager(), {.closer_posts = 0}), 10u);
+  const RingBounds low{.candidates = 30, .targets = 10, .likers = 20, .closer_posts = 25};
+  EXPECT_GE(compare(busy, 40, eager(), low), 20u);
+  EXPECT_GE(compare({.crooked = true}, 40, eager(), low), 20u);
+}
+
+// Members of a ring who like some thousand other posts each: more than are looked at.
+TEST(RingsModel, MembersOfManyPosts) {
+  const Case many{.users = 60, .posts = 250, .likes = 1500, .rings = 6, .heavy = 60'000, .heavy_users = 60};
+  EXPECT_GE(compare(many, 12, eager()), 3u);
 }
 
 }  // namespace

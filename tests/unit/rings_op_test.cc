@@ -48,9 +48,9 @@ class RingsOpTest : public testing::Test {
     f.score_milli = 50000, f.odds = 99, f.density_permille = 1000, f.confidence_permille = 800;
     return f;
   }
-  void find(const std::vector<RingFinding>& findings) {
+  void find(const std::vector<RingFinding>& findings, RingWork work = 0) {
     now += kMinuteUs;
-    world.post(OperatorId::kRings, kCommunityKey, now, 0, encode_findings(findings));
+    world.post(OperatorId::kRings, kCommunityKey, now, 0, encode_findings(findings, work));
     world.run_at(now);
   }
   std::vector<Raise> raises() const {
@@ -89,6 +89,63 @@ TEST_F(RingsOpTest, AsksOnceForTheBlockTestWhenEnoughIsNew) {
   EXPECT_EQ(world.context.analyses.size(), 1U);  // so few new users wait until a day has passed since the last look
   for (int i = 0; i < 24; ++i) hour();
   EXPECT_EQ(world.context.analyses.size(), 2U);
+}
+
+// What a look took is paid by likes before the next one, also where the epoch turns meanwhile.
+TEST_F(RingsOpTest, ADearLookIsPaidByLikes) {
+  const auto likes = [&](int64_t sum) {
+    const auto epoch = static_cast<uint32_t>(now / kSecondUs / RingLimits::kEpochS);
+    world.context.sums[{kCounterRings, epoch * 8}] = sum;
+  };
+  const int64_t price = 1000;
+  const RingWork work = RingLimits::kFreeWork + price * RingLimits::kWorkPerLike;
+  const auto looks = [&] { return world.context.analyses.size(); };
+  const auto report_many = [&](uint64_t first) {  // of users enough for the next hour
+    for (uint64_t n = 0; n < 4; ++n) report_clique(first + 20 * n, 14, kNat * 8);
+  };
+  likes(50);
+  report_many(100);
+  hour();
+  ASSERT_EQ(looks(), 1U);
+  find({}, work);
+  report_many(200);
+  likes(50 + price - 1);
+  for (int i = 0; i < 30; ++i) hour();
+  EXPECT_EQ(looks(), 1U);
+  likes(50 + price);
+  hour();
+  EXPECT_EQ(looks(), 2U);
+  find({}, work);
+  now += int64_t{RingLimits::kEpochS} * kSecondUs;
+  likes(0);
+  report_many(300);
+  likes(price - 1);  // the epoch before has no more than at the look
+  hour();
+  EXPECT_EQ(looks(), 2U);
+  likes(price);
+  hour();
+  EXPECT_EQ(looks(), 3U);
+  find({}, RingLimits::kFreeWork);
+  report_many(400);
+  hour();
+  EXPECT_EQ(looks(), 4U);
+}
+
+TEST_F(RingsOpTest, KeepsWhatALookTook) {
+  RingsState state, again;
+  state.looked_epoch = 7, state.looked_likes = 8, state.work = 9;
+  std::string bytes;
+  state.encode(bytes);
+  ASSERT_TRUE(again.decode(bytes));
+  EXPECT_EQ(again.looked_epoch, 7U);
+  EXPECT_EQ(again.looked_likes, 8U);
+  EXPECT_EQ(again.work, 9U);
+  // Bytes of the version that did not know it: three fields less.
+  bytes.resize(bytes.size() - 3);
+  bytes[0] = 1;
+  RingsState old;
+  ASSERT_TRUE(old.decode(bytes));
+  EXPECT_EQ(old.work, 0U);
 }
 
 TEST_F(RingsOpTest, RaisesWhatWasFoundAndKnowsItAgain) {
