@@ -53,7 +53,7 @@ struct RingLimits {
   static constexpr uint32_t kPostLikers = 8192;  // likers of one post that the test reads, the newest
   // The next look waits until the community has made a like for so much work (RingWork) of the last one, beyond what
   // is free.
-  static constexpr uint64_t kWorkPerLike = 32, kFreeWork = 1 << 20;
+  static constexpr uint64_t kWorkPerLike = 192, kFreeWork = 1 << 20;
   // A pair enters the graph above kEdgeMin; a user stays in it with so many partners and so much evidence above that.
   static constexpr Nats kEdgeMin = kNat * 3 / 2;
   static constexpr uint32_t kPartnersMin = 3;
@@ -315,9 +315,9 @@ using RingWork = uint64_t;
 // How much one round of the block test looks at. Beyond it what tells most is taken, equal ones by hash; members who
 // like ten thousands of posts would have an analysis read a good part of the ledger.
 struct RingBounds {
-  uint32_t candidates = 512;     // posts that may become targets: those that most members like
-  uint32_t targets = 256;        // of a block, those that gain most; at least the configured targets_min
-  uint32_t likers = 2048;        // users who may become members: those with most of the targets
+  uint32_t candidates = 8192;    // posts that may become targets: those that most members like
+  uint32_t targets = 4096;       // of a block, those that gain most; at least the configured targets_min
+  uint32_t likers = 8192;        // users who may become members: those with most of the targets
   uint32_t closer_posts = 8192;  // posts on which members' share is counted: a sample by hash, 2^-k of them
 };
 
