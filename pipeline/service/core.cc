@@ -115,13 +115,18 @@ SystemTime ServiceCore::deadline_of(const grpc::ServerContextBase& context) cons
 
 std::shared_ptr<const Reading> ServiceCore::newest() {
   const auto now = std::chrono::steady_clock::now();
+  std::shared_ptr<const Reading> held;
   {
     const std::lock_guard lock(mutex_);
     asked_ = now;
     // Nobody waits for lists, and nobody reads what is long past.
-    if (newest_ != nullptr && newest_->lists() > 0 && now - looked_ < kBehindMost) return newest_;
+    if (newest_ != nullptr && newest_->lists() > 0 && now - looked_ < kBehindMost) held = newest_;
   }
-  return make_newest();
+  return held != nullptr && knows_erased(*held) ? held : make_newest();
+}
+
+bool ServiceCore::knows_erased(const Reading& reading) const {
+  return reading.at().erased().size() >= deps_.published()->erased().size();
 }
 
 std::shared_ptr<const Reading> ServiceCore::make_newest() {

@@ -117,8 +117,11 @@ class ServiceCore {
   grpc::Status admit(const grpc::ServerContextBase& context, Roles may, const char* method, Caller& out) const;
   SystemTime deadline_of(const grpc::ServerContextBase& context) const;
   // The newest commit's reading; one object a commit. Where lists of users go over from the reading before, its own
-  // thread makes it, some milliseconds after the commit; until then calls read the one before.
+  // thread makes it, some milliseconds after the commit; until then calls read the one before, but where the commit
+  // erased somebody.
   std::shared_ptr<const Reading> newest();
+  // Whether the reading names nobody whom the newest commit has erased.
+  bool knows_erased(const Reading& reading) const;
   // Calls `then` once all positions are in what is published, or with DEADLINE_EXCEEDED or CANCELLED.
   void when_covered(std::vector<pb::Position> positions, SystemTime deadline, std::function<bool()> cancelled,
                     std::function<void(grpc::Status)> then);

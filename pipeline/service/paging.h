@@ -33,7 +33,7 @@ struct PageFrame {
                        "PAGE_TOKEN_MISMATCH");
     last = std::move(token.last);
     if (token.process == core.process()) {
-      if (auto pinned = core.pinned().find(token.commit)) {
+      if (auto pinned = core.pinned().find(token.commit); pinned != nullptr && core.knows_erased(*pinned)) {
         reading = std::move(pinned);
       } else {
         moved = token.commit != reading->at().number();

@@ -1,6 +1,7 @@
 // KeyUsers, Ingest and Admin over a real engine.
 #include <grpcpp/health_check_service_interface.h>
 
+#include "pipeline/service/core.h"
 #include "service_rig.h"
 
 namespace bellwether {
@@ -453,6 +454,46 @@ TEST(ServiceStart, RefusesWhatIsNotSafe) {
   EXPECT_NE(start_service(config, {}, service).message.find("service.tls_key"), std::string::npos);
   config.service.tls_key = "/nowhere/key.pem";
   EXPECT_NE(start_service(config, {}, service).message.find("/nowhere/cert.pem"), std::string::npos);
+}
+
+// The core's own thread makes the newest reading; a call that comes before it reads the commit before, but not where
+// that one still names somebody erased.
+TEST(ServiceCoreTest, NoCallReadsANameThatWasErased) {
+  Rig rig;
+  rig.feed();
+  const auto first = rig.engine->published();
+  const auto publish = [&](const pb::Event& event) {
+    pb::PublishRequest request;
+    *request.add_events() = event;
+    pb::PublishResponse response;
+    ASSERT_TRUE(rig.call(*rig.ingest, &Ingest::Stub::Publish, request, response).ok());
+    rig.settle();
+  };
+  publish(like_event("later", "u2", "p-later", "u3", kLater));
+  const auto second = rig.engine->published();
+  pb::Event erased;
+  erased.set_id("erase-u3"), erased.mutable_time()->set_seconds(kLater + 1), erased.set_user("mo");
+  erased.mutable_judgement()->mutable_erasure()->set_subject("u3");
+  publish(erased);
+  const auto third = rig.engine->published();
+  ASSERT_EQ(second->erased().size(), 0u);
+  ASSERT_EQ(third->erased().size(), 1u);
+
+  // The core's thread sees the first commit only, as if it had no processor.
+  std::shared_ptr<const Published> shown = first;
+  const std::thread::id caller = std::this_thread::get_id();
+  ServiceDeps deps;
+  deps.published = [&] { return std::this_thread::get_id() == caller ? shown : first; };
+  ServiceCore core(rig.config, std::move(deps), std::nullopt);
+  const auto held = core.newest();
+  held->prepare([] { return false; });
+  ASSERT_GT(held->lists(), 0u);
+  shown = second;
+  EXPECT_EQ(core.newest(), held);
+  EXPECT_TRUE(core.knows_erased(*held));
+  shown = third;
+  EXPECT_FALSE(core.knows_erased(*held));
+  EXPECT_EQ(core.newest()->at().number(), third->number());
 }
 
 }  // namespace
