@@ -118,7 +118,7 @@ struct EngineConfig {
   uint32_t idle_ms = 5000;     // a partition empty so long no longer holds the others up
   uint32_t max_lag_ms = 0;     // a laggard is let go after so much event time; 0 = waited for
   uint32_t batch = 1024;       // records a poll, 1..100000
-  uint32_t commit_ms = 200, commit_behind_ms = 2000;
+  uint32_t commit_ms = 100, commit_behind_ms = 2000;
   uint32_t commit_mb = 128;
   uint32_t cache_mb = 1024;       // decoded states
   uint32_t block_cache_mb = 128;  // RocksDB: blocks and memtables

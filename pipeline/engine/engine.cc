@@ -181,7 +181,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   ingest_ = std::make_unique<Ingest>(ingest, hasher_, std::move(sources), control_, progress_.partitions, committed);
   ingest_->set_next_due(runner_->next_due());
   tell_erased();
-  committed_at_ = now_us();
+  committed_at_ = tick_committed_at_ = now_us(), committed_ticks_ = progress_.ticks;
   published_ = std::make_shared<const Published>(store_.snapshot(), operators_, versions_, progress_,
                                                  runner_->version(), 0, erased_, runner_->boards());
   uint64_t removed = 0;
@@ -249,8 +249,7 @@ Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
     return ingest_->step(chunk, done, waited);
   }
   std::unique_lock lock(queue_mutex_);
-  // Woken in time for the commit that is due when nothing comes.
-  queue_changed_.wait_for(lock, std::chrono::milliseconds(std::min<uint32_t>(config_.engine.commit_ms, 50)),
+  queue_changed_.wait_for(lock, std::chrono::microseconds(until_due_us()),
                           [this] { return !queue_.empty() || ingest_done_; });
   if (!queue_.empty()) {
     chunk = std::move(queue_.front());
@@ -263,6 +262,21 @@ Status Engine::next_chunk(std::unique_ptr<Chunk>& chunk, bool& done) {
   behind_ = !ingest_->caught_up();
   done = ingest_done_;
   return ingest_status_;
+}
+
+// When the next commit is due by time. Positions alone are seen by nobody but who waits for one: they go with the next
+// tick, which is rarely far, and never make a tick wait.
+int64_t Engine::due_us() const {
+  constexpr uint32_t kPositionsMs = 500;
+  if (behind_) return committed_at_ + config_.engine.commit_behind_ms * int64_t{1000};
+  if (progress_.ticks != committed_ticks_) return tick_committed_at_ + config_.engine.commit_ms * int64_t{1000};
+  return committed_at_ + std::max(config_.engine.commit_ms, kPositionsMs) * int64_t{1000};
+}
+
+// How long to wait for records before looking again at the commit that is due when nothing comes.
+int64_t Engine::until_due_us() const {
+  constexpr int64_t kMost = 50'000, kLeast = 2'000;  // the least: the one before has not landed
+  return anything_ ? std::clamp(due_us() - now_us(), kLeast, kMost) : kMost;
 }
 
 Status Engine::run() {
@@ -413,7 +427,8 @@ Status Engine::process(Chunk& chunk) {
     auto& held = chunk.held[static_cast<size_t>(&tick - chunk.ticks.data())];
     if (held->bytes() >= kHeldLarge) held.reset();
     ticks_since_look_ += (tick.end - tick.begin) / (kLookRecords / kLookTicks);  // full ticks are looked at each
-    if (status.ok()) status = after_tick(false);
+    // A commit after the last one carries the restart points too: who waits for a position waits for no second commit.
+    if (status.ok() && &tick != &chunk.ticks.back()) status = after_tick(false);
     if (!status.ok() || abandon_) return status;
   }
   if (past_end(chunk.closed_before)) {
@@ -450,7 +465,6 @@ Status Engine::after_tick(bool idle) {
   ticks_since_look_ = 0;
   const size_t dirty = runner_->dirty_bytes(), memory = runner_->dirty_memory();
   const int64_t now = now_us();
-  const int64_t due_ms = behind_ ? config_.engine.commit_behind_ms : config_.engine.commit_ms;
   Status status;
   const bool busy = committer_->busy(status);
   if (!status.ok()) return status;
@@ -465,7 +479,7 @@ Status Engine::after_tick(bool idle) {
     figures_.outbox_pending = progress_.outbox_next - 1 - std::max(outbox_erased_, outbox_delivered_.load());
   }
   if (!anything_) return {};
-  if (!asked && dirty < commit_bytes_ && memory < dirty_begins_ && now - committed_at_ < due_ms * 1000) return {};
+  if (!asked && dirty < commit_bytes_ && memory < dirty_begins_ && now < due_us()) return {};
   if (busy) {
     if (!asked && dirty < 2 * commit_bytes_ && memory < dirty_max_) return {};  // the fold goes on, up to as much again
     if (status = settle(); !status.ok()) return status;
@@ -520,6 +534,7 @@ Status Engine::commit() {
   runner_->set_write_set(set_.get());
   anything_ = false;
   committed_at_ = now_us();
+  if (progress_.ticks != committed_ticks_) tick_committed_at_ = committed_at_, committed_ticks_ = progress_.ticks;
   return {};
 }
 

@@ -105,6 +105,8 @@ class Engine {
   Status process(Chunk& chunk);
   bool cut_short();
   Status after_tick(bool idle);
+  int64_t due_us() const;
+  int64_t until_due_us() const;
   Status scrub();
   Status finish_erasures();
   void tell_erased();
@@ -126,9 +128,10 @@ class Engine {
   MovesKept moves_;
   std::unique_ptr<Committer> committer_;
   std::unique_ptr<Eraser> eraser_;
-  uint64_t flight_ = 0, landed_ = 0;  // numbers of commits
-  bool anything_ = false;             // to commit
-  int64_t committed_at_ = 0;
+  uint64_t flight_ = 0, landed_ = 0;                  // numbers of commits
+  bool anything_ = false;                             // to commit
+  int64_t committed_at_ = 0, tick_committed_at_ = 0;  // the last commit; the last with ticks
+  uint64_t committed_ticks_ = 0;                      // of progress_, at the last commit
   uint32_t ticks_since_look_ = 0;
   size_t commit_bytes_ = 0, dirty_begins_ = 0, dirty_max_ = 0, held_max_ = 0;
   bool behind_ = true;

@@ -91,8 +91,7 @@ class Diary final : public rocksdb::Logger {
  private:
   static constexpr size_t kBytesMax = size_t{1} << 20;
   void close() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
+    if (const int fd = std::exchange(fd_, -1); fd >= 0) ::close(fd);
   }
   void turn() {
     close();
@@ -122,8 +121,7 @@ Memory make_memory(const StoreOptions& options) {
   cache.num_shard_bits = bytes >= size_t{64} << 20 ? 4 : 1;
   cache.high_pri_pool_ratio = 0.5;  // index and filter blocks stay before data
   memory.cache = rocksdb::NewLRUCache(cache);
-  // Half: one commit may stand in memtables while the one before is being flushed, and the sum is still inside the
-  // cache.
+  // Half: a commit may stand in memtables while the one before is flushed, and the sum is still inside the cache.
   memory.buffer_bytes = bytes / 2;
   memory.buffers = std::make_shared<rocksdb::WriteBufferManager>(memory.buffer_bytes, memory.cache);
   return memory;
@@ -133,6 +131,8 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   rocksdb::DBOptions db;
   db.write_buffer_manager = memory.buffers;
   db.max_background_jobs = std::max(1, options.background_threads);
+  for (const auto pool : {rocksdb::Env::LOW, rocksdb::Env::HIGH})  // the fold and calls come first
+    db.env->LowerThreadPoolCPUPriority(pool, rocksdb::CpuPriority::kLow);
   db.max_total_wal_size = std::max<uint64_t>(memory.buffer_bytes * 2, 16 << 20);
   db.max_open_files = 512;  // well below the usual limit of 1,024 a process, which sockets share
   db.bytes_per_sync = 1 << 20;
