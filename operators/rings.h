@@ -47,13 +47,14 @@ struct RingLimits {
   static constexpr uint32_t kBlockS = 75 * 86400;  // how far back the block test looks
   static constexpr uint32_t kBucketS = 600;        // the community's likes are counted by so much time
   static constexpr uint32_t kBuckets = kBlockS / kBucketS + 1;
-  static constexpr uint32_t kSeeds = 64;         // users of one component the test starts from
+  static constexpr uint32_t kSeeds = 64;         // users the test starts from at once
+  static constexpr uint32_t kGroups = 8;         // so many times in one component
   static constexpr uint32_t kBlockLikes = 2048;  // likes of one user that the test reads, the newest
   static constexpr uint32_t kBlockRounds = 8;
   static constexpr uint32_t kPostLikers = 8192;  // likers of one post that the test reads, the newest
   // The next look waits until the community has made a like for so much work (RingWork) of the last one, beyond what
   // is free.
-  static constexpr uint64_t kWorkPerLike = 192, kFreeWork = 1 << 20;
+  static constexpr uint64_t kWorkPerLike = 288, kFreeWork = 1 << 20;
   // A pair enters the graph above kEdgeMin; a user stays in it with so many partners and so much evidence above that.
   static constexpr Nats kEdgeMin = kNat * 3 / 2;
   static constexpr uint32_t kPartnersMin = 3;

@@ -498,10 +498,11 @@ RingFinding to_finding(const Block& block, const RingBook& book, const RingsConf
   return f;
 }
 
-// Whom the test starts from: the component, or of a large one the fresh users and those they have most evidence with.
-// The test itself finds the others of a ring, among the likers of its targets.
-std::vector<uint64_t> seeds_of(const RingComponent& component, const RingNumbers& fresh) {
-  if (component.users.size() <= Limits::kSeeds) return component.users;
+// Whom the test starts from: the component, or of a large one the fresh users and those they have most evidence with,
+// in groups, until every fresh user was in one. The test itself finds the others of a ring, among the likers of its
+// targets.
+std::vector<std::vector<uint64_t>> seeds_of(const RingComponent& component, const RingNumbers& fresh) {
+  if (component.users.size() <= Limits::kSeeds) return {component.users};
   RingNumbers numbers;
   std::vector<std::pair<Nats, uint64_t>> rows;  // evidence below 0: the most first
   const auto add = [&](uint64_t user, Nats llr) {
@@ -510,14 +511,22 @@ std::vector<uint64_t> seeds_of(const RingComponent& component, const RingNumbers
     rows[number].first -= llr;
   };
   const auto is_fresh = [&](uint64_t user) { return fresh.find(user) != RingNumbers::kNone; };
+  size_t waiting = 0;
   for (const RingInput::Edge& e : component.edges) {
     if (is_fresh(e.a) || is_fresh(e.b)) add(e.a, e.llr), add(e.b, e.llr);
   }
+  for (const auto& row : rows) waiting += is_fresh(row.second);
   std::sort(rows.begin(), rows.end());
-  std::vector<uint64_t> users;
-  for (size_t i = 0; i < std::min<size_t>(rows.size(), Limits::kSeeds); ++i) users.push_back(rows[i].second);
-  std::sort(users.begin(), users.end());
-  return users;
+  std::vector<std::vector<uint64_t>> groups;
+  for (size_t i = 0; waiting != 0 && groups.size() < Limits::kGroups; i += Limits::kSeeds) {
+    std::vector<uint64_t>& users = groups.emplace_back();
+    for (size_t j = i; j < std::min<size_t>(rows.size(), i + Limits::kSeeds); ++j) {
+      users.push_back(rows[j].second);
+      waiting -= is_fresh(rows[j].second);
+    }
+    std::sort(users.begin(), users.end());
+  }
+  return groups;
 }
 
 }  // namespace
@@ -539,10 +548,11 @@ std::vector<RingFinding> find_rings(const RingInput& input, const LedgerView& le
   std::vector<std::vector<uint64_t>> tested;
   for (const Nats level : kLevels) {
     for (const RingComponent& component : ring_components(input.edges, input.fresh, level)) {
-      std::vector<uint64_t> users = seeds_of(component, fresh);
-      if (std::find(tested.begin(), tested.end(), users) != tested.end()) continue;
-      tested.push_back(users);
-      for (const Block& block : test.run(users)) found.push_back(to_finding(block, book, config));
+      for (std::vector<uint64_t>& users : seeds_of(component, fresh)) {
+        if (std::find(tested.begin(), tested.end(), users) != tested.end()) continue;
+        for (const Block& block : test.run(users)) found.push_back(to_finding(block, book, config));
+        tested.push_back(std::move(users));
+      }
     }
   }
   if (work != nullptr) *work = book.work() + test.work();

@@ -554,10 +554,11 @@ RingFinding to_finding(const Block& block, Book& book, const RingsConfig& config
   return f;
 }
 
-// Whom the test starts from: the component, or of a large one the fresh users and those they have most evidence with.
-// The test itself finds the others of a ring, among the likers of its targets.
-std::vector<uint64_t> seeds_of(const RingComponent& component, const std::vector<uint64_t>& fresh) {
-  if (component.users.size() <= Limits::kSeeds) return component.users;
+// Whom the test starts from: the component, or of a large one the fresh users and those they have most evidence with,
+// in groups, until every fresh user was in one. The test itself finds the others of a ring, among the likers of its
+// targets.
+std::vector<std::vector<uint64_t>> seeds_of(const RingComponent& component, const std::vector<uint64_t>& fresh) {
+  if (component.users.size() <= Limits::kSeeds) return {component.users};
   absl::flat_hash_map<uint64_t, Nats> sum;
   for (const RingInput::Edge& e : component.edges) {
     if (holds(fresh, e.a) || holds(fresh, e.b)) sum[e.a] += e.llr, sum[e.b] += e.llr;
@@ -565,10 +566,18 @@ std::vector<uint64_t> seeds_of(const RingComponent& component, const std::vector
   std::vector<std::pair<Nats, uint64_t>> rows;
   for (const auto& [user, s] : sum) rows.push_back({-s, user});
   std::sort(rows.begin(), rows.end());
-  std::vector<uint64_t> users;
-  for (size_t i = 0; i < std::min<size_t>(rows.size(), Limits::kSeeds); ++i) users.push_back(rows[i].second);
-  std::sort(users.begin(), users.end());
-  return users;
+  size_t last_fresh = 0;  // how many rows there are up to the last fresh user
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (holds(fresh, rows[i].second)) last_fresh = i + 1;
+  std::vector<std::vector<uint64_t>> groups;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const size_t group = i / Limits::kSeeds;
+    if (group >= Limits::kGroups || group * Limits::kSeeds >= last_fresh) break;
+    groups.resize(group + 1);
+    groups[group].push_back(rows[i].second);
+  }
+  for (auto& users : groups) std::sort(users.begin(), users.end());
+  return groups;
 }
 
 }  // namespace
@@ -582,10 +591,11 @@ std::vector<RingFinding> find_rings_plainly(const RingInput& input, const Ledger
   std::vector<std::vector<uint64_t>> tested;
   for (const Nats level : kLevels) {
     for (const RingComponent& component : ring_components(input.edges, input.fresh, level)) {
-      std::vector<uint64_t> users = seeds_of(component, input.fresh);
-      if (std::find(tested.begin(), tested.end(), users) != tested.end()) continue;
-      tested.push_back(users);
-      for (const Block& block : test.run(users)) found.push_back(to_finding(block, book, config));
+      for (const std::vector<uint64_t>& users : seeds_of(component, input.fresh)) {
+        if (std::find(tested.begin(), tested.end(), users) != tested.end()) continue;
+        tested.push_back(users);
+        for (const Block& block : test.run(users)) found.push_back(to_finding(block, book, config));
+      }
     }
   }
   std::sort(found.begin(), found.end(), [](const RingFinding& a, const RingFinding& b) {

@@ -181,6 +181,12 @@ TEST(RingsModel, MoreLikesThanAreRead) {
             2u);
 }
 
+// Components of hundreds: the test starts from several groups of their users.
+TEST(RingsModel, MoreUsersThanAGroup) {
+  EXPECT_GE(compare({.users = 500, .posts = 400, .likes = 6000, .rings = 40}, 10, RingsConfig{}), 30u);
+  EXPECT_GE(compare({.users = 900, .posts = 300, .likes = 4000, .rings = 90}, 3, eager()), 15u);
+}
+
 // Each bound alone, so low that most rounds come to it, and all of them.
 TEST(RingsModel, MoreThanARoundLooksAt) {
   const Case busy{.users = 100, .posts = 120, .likes = 3000, .rings = 4};
