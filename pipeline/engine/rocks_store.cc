@@ -131,8 +131,6 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   rocksdb::DBOptions db;
   db.write_buffer_manager = memory.buffers;
   db.max_background_jobs = std::max(1, options.background_threads);
-  for (const auto pool : {rocksdb::Env::LOW, rocksdb::Env::HIGH})  // the fold and calls come first
-    db.env->LowerThreadPoolCPUPriority(pool, rocksdb::CpuPriority::kLow);
   db.max_total_wal_size = std::max<uint64_t>(memory.buffer_bytes * 2, 16 << 20);
   db.max_open_files = 512;  // well below the usual limit of 1,024 a process, which sockets share
   db.bytes_per_sync = 1 << 20;
