@@ -14,7 +14,6 @@
 namespace bellwether {
 namespace {
 
-// The like ledger: by user in the people's books, by post in the posts' rows and blocks.
 class Ledger final : public LedgerView {
  public:
   Ledger(StateReader& reader, int64_t as_of_us) : reader_(reader), as_of_slot_(slot_of(as_of_us)) {}
@@ -92,11 +91,15 @@ class Ledger final : public LedgerView {
 
 }  // namespace
 
+std::unique_ptr<LedgerView> ledger_of(StateReader& reader, int64_t as_of_us) {
+  return std::make_unique<Ledger>(reader, as_of_us);
+}
+
 std::string run_analysis(std::string_view input, StateReader& reader) {
   const auto rings = RingInput::decode(input);
   if (!rings) return encode_findings({}, 0);
   RingWork work = 0;
-  const auto found = find_rings(*rings, Ledger(reader, rings->as_of_us), reader.community().rings, {}, &work);
+  const auto found = find_rings(*rings, *ledger_of(reader, rings->as_of_us), reader.community().rings, {}, &work);
   return encode_findings(found, work);
 }
 

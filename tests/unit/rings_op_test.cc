@@ -209,6 +209,39 @@ class WorldReader final : public StateReader {
   std::map<std::pair<OperatorId, Key>, std::unique_ptr<State>> held_;
 };
 
+// Of a post that thousands like the newest are read, and nobody twice; who took a like back is not among them, whether
+// the like itself is read or was left out.
+TEST(RingsLedger, OfAPostOfThousandsTheNewestLikersAreRead) {
+  FakeWorld world{{&people_operator(), &posts_operator(), &rings_operator()}};
+  Facts facts{world.context.hash};
+  constexpr int kLikers = 10'000;
+  const auto at = [](int n) { return kStart + n * kSecondUs; };
+  const auto post = [&](const std::string& id, int n, int64_t time_us, bool undo) {
+    const std::string who = "user" + std::to_string(n);
+    Fact& f = facts.add(id, who, time_us, facts.user_key(who), LikeFact{});
+    f.body = LikeFact{.post = facts.ref(KeyKind::kPost, "famous"),
+                      .author = facts.user("author"),
+                      .kind = LikeKind::kLike,
+                      .undo = undo};
+    world.post(f);
+    world.run(slot_of(time_us));
+  };
+  for (int n = 0; n < kLikers; ++n) post("like" + std::to_string(n), n, at(n), false);
+  post("undo-old", 3, at(kLikers), true);
+  post("undo-new", kLikers - 3, at(kLikers + 1), true);
+  WorldReader reader(world);
+  std::vector<std::pair<int64_t, uint64_t>> got, wanted;
+  ledger_of(reader, at(kLikers + 2))
+      ->likers_of(facts.ref(KeyKind::kPost, "famous").hash, 0, at(kLikers + 2),
+                  [&](uint64_t user, int64_t time_us) { got.emplace_back(time_us, user); });
+  std::sort(got.begin(), got.end());
+  for (int n = kLikers - static_cast<int>(got.size()) - 1; n < kLikers; ++n)
+    if (n != kLikers - 3) wanted.emplace_back(at(n), facts.user("user" + std::to_string(n)).hash);
+  EXPECT_EQ(got, wanted);
+  EXPECT_GE(got.size() + 3, size_t{RingLimits::kPostLikers});  // the like taken back and two undos are rows too
+  EXPECT_LT(got.size(), size_t{RingLimits::kPostLikers} + 1024);
+}
+
 // From likes to the flag: people, posts and rings together, the block test over the states that they left.
 TEST(RingsEndToEnd, APlantedRingIsFoundAmongHonestLikes) {
   FakeWorld world{{&people_operator(), &posts_operator(), &rings_operator()}};
