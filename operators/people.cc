@@ -9,51 +9,97 @@
 
 namespace bellwether {
 
+// How rows read. Version 3:
+//   front = id, first seen, registered, bits u8 (closed, tells_days), followers, rules_told, held u8 [until, reason],
+//   portrait, book
+//   rest  = purpose, telling, co_likers, seen
+// Before it the order was front without the book, with `seen` before the portrait; co_likers, purpose, telling, book;
+// and version 1 had neither tells_days nor rules_told.
+bool PeopleShown::decode_front(std::string_view row) {
+  Reader r(row);
+  if (r.u8() == PeopleState::kVersion) {
+    uint8_t bits;
+    uint16_t rules_told;
+    return read_front(r, bits, rules_told);
+  }
+  PeopleState whole;
+  if (!whole.decode(row)) return false;
+  *this = std::move(static_cast<PeopleShown&>(whole));
+  return true;
+}
+
+void PeopleShown::write_start(Writer& w, uint8_t bits, uint16_t rules_told) const {
+  w.bytes(id), w.zigzag(first_seen_us), w.zigzag(registered_us), w.u8(bits), w.varint(followers), w.varint(rules_told);
+  w.u8(static_cast<uint8_t>(held));
+  if (held != Tier::kUnspecified) w.zigzag(held_until_us), w.bytes(held_reason);
+}
+
+void PeopleShown::read_start(Reader& r, uint8_t& bits, uint16_t* rules_told) {
+  id = r.bytes();
+  first_seen_us = r.zigzag(), registered_us = r.zigzag();
+  bits = r.u8();
+  closed = bits & 1;
+  followers = r.varint();
+  if (rules_told != nullptr) *rules_told = static_cast<uint16_t>(r.varint());
+  held = static_cast<Tier>(r.u8());
+  if (held != Tier::kUnspecified) held_until_us = r.zigzag(), held_reason = r.bytes();
+}
+
+bool PeopleShown::read_front(Reader& r, uint8_t& bits, uint16_t& rules_told) {
+  read_start(r, bits, &rules_told);
+  return bits <= 3 && portrait.read(r) && book.read(r);
+}
+
 bool PeopleState::decode(std::string_view bytes) {
   Reader r(bytes);
   const uint8_t version = r.u8();
-  if (version != 1 && version != 2) return false;
-  id = r.bytes();
-  first_seen_us = r.zigzag(), registered_us = r.zigzag();
-  const uint8_t bits = r.u8();
-  closed = bits & 1, tells_days = version == 1 || (bits >> 1 & 1);  // once every day was told
+  if (version == 1 || version == 2) return decode_before_3(version, r) && r.done();
+  uint8_t bits;
+  if (version != kVersion || !read_front(r, bits, rules_told)) return false;
+  tells_days = bits >> 1 & 1;
+  return purpose.read(r) && read_telling(r) && read_co_likers(r) && seen.read(r) && r.done();
+}
+
+bool PeopleState::decode_before_3(uint8_t version, Reader& r) {
+  uint8_t bits;
+  read_start(r, bits, version == 1 ? nullptr : &rules_told);
+  tells_days = version == 1 || (bits >> 1 & 1);  // once every day was told
   if (bits > (version == 1 ? 1 : 3)) return false;
-  followers = r.varint();
-  if (version > 1) rules_told = static_cast<uint16_t>(r.varint());
-  held = static_cast<Tier>(r.u8());
-  if (held != Tier::kUnspecified) held_until_us = r.zigzag(), held_reason = r.bytes();
-  if (!seen.read(r) || !portrait.read(r)) return false;
+  return seen.read(r) && portrait.read(r) && read_co_likers(r) && purpose.read(r) && read_telling(r) && book.read(r);
+}
+
+bool PeopleState::read_co_likers(Reader& r) {
   auto pairs = CoLikers::decode(r.bytes());
-  if (!pairs || !purpose.read(r)) return false;
-  co_likers = std::move(*pairs);
+  if (pairs) co_likers = std::move(*pairs);
+  return pairs.has_value();
+}
+
+bool PeopleState::read_telling(Reader& r) {
   for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
     Telling t;
     t.to = static_cast<OperatorId>(r.varint()), t.key.kind = static_cast<KeyKind>(r.u8()), t.key.hash = r.fixed64();
     t.time_us = r.zigzag(), t.id_hash = r.fixed64(), t.payload = r.bytes();
     telling.push_back(std::move(t));
   }
-  return book.read(r) && r.done();
+  return r.ok();
 }
 
 void PeopleState::encode(std::string& out) const {
   Writer w(out);
-  w.u8(2);
-  w.bytes(id), w.zigzag(first_seen_us), w.zigzag(registered_us);
-  w.u8(static_cast<uint8_t>(closed | tells_days << 1)), w.varint(followers), w.varint(rules_told);
-  w.u8(static_cast<uint8_t>(held));
-  if (held != Tier::kUnspecified) w.zigzag(held_until_us), w.bytes(held_reason);
-  seen.write(w), portrait.write(w);
-  static thread_local std::string part;  // encoded a million times
-  part.clear(), co_likers.encode(part), w.bytes(part);
+  w.u8(kVersion);
+  write_start(w, static_cast<uint8_t>(closed | tells_days << 1), rules_told);
+  portrait.write(w), book.write(w);
   purpose.write(w);
   w.varint(telling.size());
   for (const Telling& t : telling)
     w.varint(static_cast<uint64_t>(t.to)), w.u8(static_cast<uint8_t>(t.key.kind)), w.fixed64(t.key.hash),
         w.zigzag(t.time_us), w.fixed64(t.id_hash), w.bytes(t.payload);
-  book.write(w);
+  static thread_local std::string part;  // encoded a million times
+  part.clear(), co_likers.encode(part), w.bytes(part);
+  seen.write(w);
 }
 
-bool PeopleState::forget(Key key, const Erased& erased) {
+bool PeopleShown::forget_names(Key key, const Erased& erased) {
   bool changed = false;
   const std::string* name = erased.name(key.hash);
   if (name != nullptr) {

@@ -18,8 +18,9 @@
 
 namespace bellwether {
 
-// Bound: the book's (operators/like_book.h), 24 bytes an event of 7 days, RingLimits::kUserBytes, the portrait's.
-struct PeopleState final : State {
+// What answers show of a user. It stands at the front of the row, so that it is read without the rest, which of a key
+// user is ten times as much.
+struct PeopleShown {
   std::string id;
   int64_t first_seen_us = INT64_MAX;  // earliest event time of theirs
   int64_t registered_us = 0;          // 0: not said
@@ -28,9 +29,25 @@ struct PeopleState final : State {
   Tier held = Tier::kUnspecified;  // by a staff hold; shown beside the computed tier
   int64_t held_until_us = 0;       // 0: until released
   std::string held_reason;
-  Seen seen;  // ids of events that are not in the book
-  LikeBook book;
   Portrait portrait;
+  LikeBook book;  // read by itself: the open block, unless blocks are added
+
+  // Of a row of PeopleState, all of whose versions are known.
+  bool decode_front(std::string_view row);
+  // As State::forget().
+  bool forget_names(Key key, const Erased& erased);
+
+ protected:
+  // Up to the portrait; and all of the front, as it is since version 3. `rules_told`: null where there is none.
+  void write_start(Writer& w, uint8_t bits, uint16_t rules_told) const;
+  void read_start(Reader& r, uint8_t& bits, uint16_t* rules_told);
+  bool read_front(Reader& r, uint8_t& bits, uint16_t& rules_told);
+};
+
+// Bound: the book's (operators/like_book.h), 24 bytes an event of 7 days, RingLimits::kUserBytes, the portrait's.
+struct PeopleState final : State, PeopleShown {
+  static constexpr uint8_t kVersion = 3;
+  Seen seen;                // ids of events that are not in the book
   bool tells_days = false;  // their score asked for their days: each new one is told (MessageKind::kWantDays)
   uint16_t rules_told = 0;  // community version at the last day told: under new rules their score is looked at anew
   CoLikers co_likers;
@@ -50,10 +67,15 @@ struct PeopleState final : State {
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override;
-  bool forget(Key key, const Erased& erased) override;
+  bool forget(Key key, const Erased& erased) override { return forget_names(key, erased); }
   bool blank() const override { return false; }
   bool whole() const override { return book.blocks().empty(); }
   void fetch_ahead() const override { book.fetch_ahead(); }
+
+ private:
+  bool decode_before_3(uint8_t version, Reader& r);
+  bool read_co_likers(Reader& r);
+  bool read_telling(Reader& r);
 };
 
 const Operator& people_operator();

@@ -46,6 +46,13 @@ bool encode_state_row(CacheSlot& slot, std::string& out) {
   return slot.timer != kNoTimer || !slot.blank;
 }
 
+bool state_bytes(std::string_view row, std::string_view& bytes) {
+  Reader r(row);
+  (void)read_timer(r);
+  bytes = r.rest();
+  return r.ok();
+}
+
 bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, std::unique_ptr<State>* state,
                       bool* blank) {
   Reader r(row);

@@ -45,6 +45,8 @@ struct CacheSlot {
 // A row of Family::kState: varint(0 without a timer, else 1 + zigzag of its slot), then the state's own bytes. Notes in
 // `blank` whether there are any; false where there is neither: such a key has no row.
 bool encode_state_row(CacheSlot& slot, std::string& out);
+// The state's own bytes, empty where it is blank. False where the row is broken.
+bool state_bytes(std::string_view row, std::string_view& bytes);
 // False where the bytes are broken. `state` may be null to read the timer only.
 bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, std::unique_ptr<State>* state,
                       bool* blank = nullptr);

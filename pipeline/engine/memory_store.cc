@@ -66,9 +66,13 @@ class MemorySnapshot final : public Snapshot {
     families_ = {};
   }
 
-  bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
+  bool read(Family family, std::string_view key, Status& status,
+            absl::FunctionRef<void(std::string_view)> take) const override {
     status = Status::fine();
-    return find_row(*families_[index_of(family)], key, value);
+    const Rows& rows = *families_[index_of(family)];
+    const auto it = rows.find(key);
+    if (it != rows.end()) take(it->second);
+    return it != rows.end();
   }
   Status scan(Family family, std::string_view from, std::string_view to,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override {

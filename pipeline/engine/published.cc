@@ -15,18 +15,26 @@ Status damaged(const char* what) { return Status::error(std::string(what) + " ca
 
 std::unique_ptr<State> Published::state(OperatorId op, Key key, Status& status) const {
   const Operator* const with = operators_.find(op);
-  std::string row;
-  if (with == nullptr || !snapshot_->get(Family::kState, keys::state({op, key}), row, status)) return nullptr;
-  int64_t timer;
-  bool blank;
+  if (with == nullptr) return nullptr;
   std::unique_ptr<State> state;
-  if (!decode_state_row(*with, row, timer, &state, &blank)) {
-    status = damaged("a state");
-    return nullptr;
-  }
-  if (blank) return nullptr;
-  if (!erased_->empty()) state->forget(key, *erased_);
+  read_state(op, key, status, [&](std::string_view bytes) {
+    state = with->decode(bytes);
+    return state != nullptr;
+  });
+  if (state != nullptr && !erased_->empty()) state->forget(key, *erased_);
   return state;
+}
+
+bool Published::read_state(OperatorId op, Key key, Status& status,
+                           absl::FunctionRef<bool(std::string_view)> read) const {
+  bool good = true, there = false;
+  snapshot_->read(Family::kState, keys::state({op, key}), status, [&](std::string_view row) {
+    std::string_view bytes;
+    good = state_bytes(row, bytes) && (bytes.empty() || read(bytes));
+    there = good && !bytes.empty();
+  });
+  if (!good) status = damaged("a state");
+  return there;
 }
 
 std::string Published::block(OperatorId op, Key key, int64_t day, uint32_t number, Status& status) const {

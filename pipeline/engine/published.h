@@ -60,6 +60,9 @@ class Published {
 
   // Null where the key has no state, or on an error told in `status`.
   std::unique_ptr<State> state(OperatorId op, Key key, Status& status) const;
+  // The bytes of a state as its operator wrote them, for read(bytes) to look at: of a large state no more is read than
+  // that looks at. False where the key has no state, or on an error told in `status`: read() gave false, or the store.
+  bool read_state(OperatorId op, Key key, Status& status, absl::FunctionRef<bool(std::string_view)> read) const;
   // A ledger row; empty where there is none.
   std::string block(OperatorId op, Key key, int64_t day, uint32_t number, Status& status) const;
   int64_t counter(CounterId id, Status& status) const;

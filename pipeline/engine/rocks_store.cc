@@ -1,7 +1,6 @@
 // The store in RocksDB: the only file that knows it. Column families share one write-ahead log, so that a batch over
 // all of them is one record of it; they share one block cache, and memtables are charged to that cache, so that one
 // number bounds the memory.
-#include <fcntl.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
@@ -20,9 +19,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdarg>
-#include <cstdio>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -30,6 +27,7 @@
 #include <utility>
 
 #include "pipeline/engine/check.h"
+#include "pipeline/engine/diary.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/engine/store_folder.h"
 
@@ -62,49 +60,15 @@ Status explain(const rocksdb::Status& status, const std::string& doing, const st
 }
 
 // RocksDB's diary, STORE/LOG and the one before it. Its own writer takes a full disk for a broken invariant and ends
-// the process; a line of the diary that finds no room is left out here.
+// the process.
 class Diary final : public rocksdb::Logger {
  public:
-  explicit Diary(std::string path) : path_(std::move(path)) { turn(); }
-  Diary(const Diary&) = delete;
-  Diary& operator=(const Diary&) = delete;
-  ~Diary() override { close(); }
-
+  explicit Diary(std::string path) : file_(std::move(path)) {}
   using rocksdb::Logger::Logv;
-  void Logv(const char* format, va_list arguments) override {
-    char text[2048];
-    const std::time_t now = std::time(nullptr);
-    std::tm utc{};
-    gmtime_r(&now, &utc);
-    const size_t stamp = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ ", &utc);
-    const int more = std::vsnprintf(text + stamp, sizeof text - stamp - 1, format, arguments);
-    if (more < 0) return;
-    size_t size = std::min(stamp + static_cast<size_t>(more), sizeof text - 2);
-    if (text[size - 1] != '\n') text[size++] = '\n';
-    const std::lock_guard lock(mutex_);
-    if (bytes_ > kBytesMax) turn();
-    if (fd_ < 0) return;
-    const ssize_t written = ::write(fd_, text, size);
-    if (written > 0) bytes_ += static_cast<size_t>(written);
-  }
+  void Logv(const char* format, va_list arguments) override { file_.add(format, arguments); }
 
  private:
-  static constexpr size_t kBytesMax = size_t{1} << 20;
-  void close() {
-    if (const int fd = std::exchange(fd_, -1); fd >= 0) ::close(fd);
-  }
-  void turn() {
-    close();
-    std::error_code error;
-    fs::rename(path_, path_ + ".old", error);  // the first time there is none
-    fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    bytes_ = 0;
-  }
-
-  const std::string path_;
-  std::mutex mutex_;
-  int fd_ = -1;
-  size_t bytes_ = 0;
+  DiaryFile file_;
 };
 
 struct Memory {
@@ -202,14 +166,15 @@ struct Database {
   }
   rocksdb::ColumnFamilyHandle* handle(Family family) const { return handles[static_cast<size_t>(family)]; }
 
-  bool get(const rocksdb::ReadOptions& options, Family family, std::string_view key, std::string& value,
-           Status& status) const {
+  // Calls take(value) before it returns true.
+  template <class Take>
+  bool read(const rocksdb::ReadOptions& options, Family family, std::string_view key, Status& status,
+            Take&& take) const {
     rocksdb::PinnableSlice pinned;
     const rocksdb::Status got = db->Get(options, handle(family), slice(key), &pinned);
     status = got.IsNotFound() ? Status::fine() : explain(got, "read", path);
-    if (!got.ok()) return false;
-    value.assign(pinned.data(), pinned.size());
-    return true;
+    if (got.ok()) take(view(pinned));
+    return got.ok();
   }
 };
 
@@ -250,10 +215,11 @@ class RocksSnapshot final : public Snapshot {
   ~RocksSnapshot() override { database_->db->ReleaseSnapshot(snapshot_); }
 
   uint64_t sequence() const override { return snapshot_->GetSequenceNumber(); }
-  bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
+  bool read(Family family, std::string_view key, Status& status,
+            absl::FunctionRef<void(std::string_view)> take) const override {
     rocksdb::ReadOptions options;
     options.snapshot = snapshot_;
-    return database_->get(options, family, key, value, status);
+    return database_->read(options, family, key, status, take);
   }
   Status scan(Family family, std::string_view from, std::string_view to,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override {
@@ -305,7 +271,7 @@ class RocksStore final : public Store {
   }
 
   bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
-    return database_->get({}, family, key, value, status);
+    return database_->read({}, family, key, status, [&](std::string_view found) { value = found; });
   }
 
   Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
@@ -543,7 +509,7 @@ Status lock_for_reading(const std::string& dir, Database& database) {
 Status check_format(Database& database, bool read_only) {
   std::string format;
   Status status;
-  if (database.get({}, Family::kMeta, kFormatKey, format, status)) {
+  if (database.read({}, Family::kMeta, kFormatKey, status, [&](std::string_view found) { format = found; })) {
     return format == kFormat ? Status::fine() : other_format(database.path, format);
   }
   if (!status.ok()) return status;

@@ -3,6 +3,8 @@
 // fail.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,8 +38,13 @@ class Snapshot {
   virtual ~Snapshot() = default;
   // Rises with every write. 0 where purge() has no use for it.
   virtual uint64_t sequence() const { return 0; }
-  // False when there is no such key. An I/O error is told in `status`.
-  virtual bool get(Family family, std::string_view key, std::string& value, Status& status) const = 0;
+  // Calls take(value), where there is such a key, before it returns; false when there is none. An I/O error is told in
+  // `status`. The bytes are not copied: of a large row only what is looked at is read.
+  virtual bool read(Family family, std::string_view key, Status& status,
+                    absl::FunctionRef<void(std::string_view value)> take) const = 0;
+  bool get(Family family, std::string_view key, std::string& value, Status& status) const {
+    return read(family, key, status, [&](std::string_view found) { value = found; });
+  }
   // Rows with from <= key < to in key order (`to` empty: to the end); visit returns false to stop.
   virtual Status scan(Family family, std::string_view from, std::string_view to,
                       const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;

@@ -405,7 +405,7 @@ class KeyUsersService final : public RawKeyUsers {
       }
       const ScoresState* s = lookup.scores(place.user);
       if (s == nullptr) return lookup.status().ok();
-      const PeopleState* people = lookup.people(place.user);
+      const PeopleShown* people = lookup.people(place.user);
       rank = rank == 0 ? reading.rank(*s, place.user, choice.board(), lookup.status()).rank : rank + 1;
       pb::LeaderboardEntry& entry = *out.add_entries();
       entry.set_rank(rank);

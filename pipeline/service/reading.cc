@@ -223,9 +223,20 @@ Status Reading::walk(BoardNumber board, bool best_first, const std::optional<Pla
   return status;
 }
 
+const PeopleShown* Lookup::people(uint64_t user) {
+  const auto [it, fresh] = people_.try_emplace(user);
+  std::optional<PeopleShown>& shown = it->second;
+  const Key key{KeyKind::kUser, user};
+  if (fresh && !at().read_state(OperatorId::kPeople, key, status_,
+                                [&](std::string_view row) { return shown.emplace().decode_front(row); }))
+    shown.reset();
+  if (fresh && shown && !at().erased().empty()) shown->forget_names(key, at().erased());
+  return shown ? &*shown : nullptr;
+}
+
 const LikeBook* Lookup::likes(uint64_t user) {
   if (const auto it = books_.find(user); it != books_.end()) return &it->second;
-  const PeopleState* people = this->people(user);
+  const PeopleShown* people = this->people(user);
   if (people == nullptr) return nullptr;
   LikeBook book = people->book;
   if (!book.loaded()) {
@@ -244,7 +255,7 @@ std::string Lookup::name(Key key) {
     case KeyKind::kUser: {
       if (const ScoresState* s = scores(key.hash); s != nullptr && !s->id.empty()) {
         it->second = s->id;
-      } else if (const PeopleState* p = people(key.hash)) {
+      } else if (const PeopleShown* p = people(key.hash)) {
         it->second = p->id;
       }
       break;

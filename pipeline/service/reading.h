@@ -102,7 +102,7 @@ class Lookup {
 
   // Null where nothing is known. Valid until forget().
   const ScoresState* scores(uint64_t user) { return find<ScoresState>(OperatorId::kScores, {KeyKind::kUser, user}); }
-  const PeopleState* people(uint64_t user) { return find<PeopleState>(OperatorId::kPeople, {KeyKind::kUser, user}); }
+  const PeopleShown* people(uint64_t user);
   const PostsState* post(uint64_t post) { return find<PostsState>(OperatorId::kPosts, {KeyKind::kPost, post}); }
   const FlagsState* flag(uint64_t flag) { return find<FlagsState>(OperatorId::kFlags, {KeyKind::kFlag, flag}); }
   // All likes of a user, those in the ledger too; null where there are none.
@@ -112,7 +112,7 @@ class Lookup {
   std::string user_name(uint64_t user) { return name({KeyKind::kUser, user}); }
   std::string post_name(uint64_t post) { return name({KeyKind::kPost, post}); }
   // Names of one look stay known for the whole call; states go.
-  void forget() { states_.clear(), books_.clear(); }
+  void forget() { states_.clear(), people_.clear(), books_.clear(); }
 
  private:
   template <class S>
@@ -123,6 +123,7 @@ class Lookup {
   }
   std::shared_ptr<const Reading> reading_;
   std::map<StateKey, std::unique_ptr<State>> states_;
+  std::map<uint64_t, std::optional<PeopleShown>> people_;
   std::map<uint64_t, LikeBook> books_;
   std::map<Key, std::string> names_;
   Status status_;

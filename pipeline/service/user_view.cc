@@ -32,17 +32,17 @@ std::vector<Taken> all_taken(const ScoresState& s) {
   return taken;
 }
 
-const ActiveDays* days_of(const PeopleState* people) { return people != nullptr ? &people->portrait.days() : nullptr; }
+const ActiveDays* days_of(const PeopleShown* people) { return people != nullptr ? &people->portrait.days() : nullptr; }
 
 }  // namespace
 
-uint32_t active_days(const Reading& reading, const ScoresState* scores, const PeopleState* people) {
+uint32_t active_days(const Reading& reading, const ScoresState* scores, const PeopleShown* people) {
   return days_active(scores, days_of(people), reading.now_us(), reading.community().window_days);
 }
 
 namespace {
 
-void fill_portrait(const Reading& reading, const ScoresState* scores, const PeopleState* people,
+void fill_portrait(const Reading& reading, const ScoresState* scores, const PeopleShown* people,
                    const std::array<int64_t, kCapabilities>& points, pb::Portrait& out) {
   for (const uint32_t share : shares(points)) out.add_capability_share_permille(share);
   std::array<uint64_t, 24> hours{};
@@ -82,7 +82,7 @@ void fill_portrait(const Reading& reading, const ScoresState* scores, const Peop
   out.set_active_days(active_days(reading, scores, people));
 }
 
-void fill_flags(Lookup& lookup, const ScoresState* scores, const PeopleState* people, pb::User& out) {
+void fill_flags(Lookup& lookup, const ScoresState* scores, const PeopleShown* people, pb::User& out) {
   const Reading& reading = lookup.reading();
   std::map<std::string, pb::UserFlag> flags;
   const auto add = [&](uint64_t hash, const std::string& id) -> pb::UserFlag* {
@@ -138,7 +138,7 @@ void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user,
   if (status.ok()) out.set_percentile_permille(reading.percentile_permille(scores, board));
 }
 
-ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const Reading& reading) {
+ShownTier shown_tier(const ScoresState* scores, const PeopleShown* people, const Reading& reading) {
   ShownTier shown;
   if (scores != nullptr)
     shown.tier = scores->machine.tier, shown.visible = visible_tier(*scores, reading.community(), reading.now_us());
@@ -173,7 +173,7 @@ void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, 
   }
 }
 
-int64_t last_active_us(const ScoresState* scores, const PeopleState* people, int64_t now_us) {
+int64_t last_active_us(const ScoresState* scores, const PeopleShown* people, int64_t now_us) {
   int64_t day = INT64_MIN;
   for (const Portrait* p :
        {scores != nullptr ? &scores->portrait : nullptr, people != nullptr ? &people->portrait : nullptr}) {
@@ -189,14 +189,14 @@ int64_t last_active_us(const ScoresState* scores, const PeopleState* people, int
   return latest;
 }
 
-int64_t first_active_us(const ScoresState* scores, const PeopleState* people) {
+int64_t first_active_us(const ScoresState* scores, const PeopleShown* people) {
   int64_t first = INT64_MAX;
   if (scores != nullptr && scores->first_us != 0) first = scores->first_us;
   if (people != nullptr) first = std::min(first, people->first_seen_us);
   return first == INT64_MAX ? 0 : first;
 }
 
-bool flagged(Lookup& lookup, const ScoresState* scores, const PeopleState* people) {
+bool flagged(Lookup& lookup, const ScoresState* scores, const PeopleShown* people) {
   const auto counts = [&](uint64_t hash) {
     const FlagsState* flag = lookup.flag(hash);
     return flag != nullptr && discounts(flag->status);
@@ -214,7 +214,7 @@ bool user_message(Lookup& lookup, uint64_t user, Audience audience, pb::User& ou
   const Reading& reading = lookup.reading();
   const CommunityConfig& community = reading.community();
   const ScoresState* scores = lookup.scores(user);
-  const PeopleState* people = lookup.people(user);
+  const PeopleShown* people = lookup.people(user);
   if ((scores == nullptr || scores->id.empty()) && (people == nullptr || people->id.empty())) return false;
   static const ScoresState kNothing;  // someone of whom only acts are known
   const ScoresState& s = scores != nullptr ? *scores : kNothing;

@@ -17,21 +17,21 @@ struct ShownTier {
   Tier tier = Tier::kMember, visible = Tier::kMember;
   bool held = false;
 };
-ShownTier shown_tier(const ScoresState* scores, const PeopleState* people, const Reading& reading);
+ShownTier shown_tier(const ScoresState* scores, const PeopleShown* people, const Reading& reading);
 
 // What a tier asks for and what the user has; nothing for kMember.
 void fill_gates(Tier tier, const Standing& standing, const ScoresState& scores, const Reading& reading,
                 pb::TierGates& out);
 
 // Days active within the window, from both states.
-uint32_t active_days(const Reading& reading, const ScoresState* scores, const PeopleState* people);
+uint32_t active_days(const Reading& reading, const ScoresState* scores, const PeopleShown* people);
 // Time of the latest event of theirs that is still known: exact for likes and the like, else the day's beginning; 0 for
 // none.
-int64_t last_active_us(const ScoresState* scores, const PeopleState* people, int64_t now_us);
-int64_t first_active_us(const ScoresState* scores, const PeopleState* people);
+int64_t last_active_us(const ScoresState* scores, const PeopleShown* people, int64_t now_us);
+int64_t first_active_us(const ScoresState* scores, const PeopleShown* people);
 
 // Whether a flag that discounts names the user.
-bool flagged(Lookup& lookup, const ScoresState* scores, const PeopleState* people);
+bool flagged(Lookup& lookup, const ScoresState* scores, const PeopleShown* people);
 
 // Fills rank and percentile of a score.
 void fill_rank(const Reading& reading, const ScoresState& scores, uint64_t user, BoardNumber board, Status& status,

@@ -149,8 +149,12 @@ class Reading {
 class SimSnapshot final : public Snapshot {
  public:
   SimSnapshot(const Families& families, Chaos& chaos) : families_(families), reading_(chaos) {}
-  bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
-    return reading_.get(*families_[index_of(family)], key, value, status);
+  bool read(Family family, std::string_view key, Status& status,
+            absl::FunctionRef<void(std::string_view)> take) const override {
+    std::string value;
+    const bool there = reading_.get(*families_[index_of(family)], key, value, status);
+    if (there) take(value);
+    return there;
   }
   Status scan(Family family, std::string_view from, std::string_view to,
               const std::function<bool(std::string_view, std::string_view)>& visit) const override {
