@@ -120,6 +120,8 @@ void engine_keys(Table& t) {
       "engine.block_cache_mb", 8, 1'048'576, "MB", [](Config & c) -> auto& { return c.engine.block_cache_mb; });
   t.whole(
       "engine.pending_mb", 8, 1'048'576, "MB", [](Config & c) -> auto& { return c.engine.pending_mb; });
+  t.whole(
+      "engine.nice", 0, 19, "steps", [](Config & c) -> auto& { return c.engine.nice; });
 }
 
 void source_keys(Table& t) {

@@ -2,9 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <functional>
+#include <future>
 #include <iostream>
 #include <thread>
 
+#include "pipeline/engine/priority.h"
 #include "pipeline/program/memory_bound.h"
 #include "pipeline/program/program.h"
 #include "pipeline/repair/backup.h"
@@ -106,6 +109,31 @@ void follow_commits(const Engine& engine, EmbeddedLog& log, const std::atomic<bo
   }
 }
 
+// A thread from before the program gave way: what is started on it answers calls, and keeps the program's priority.
+class Front {
+ public:
+  Front() : thread_([this] { work(); }) {}
+  Front(const Front&) = delete;
+  Front& operator=(const Front&) = delete;
+  ~Front() {
+    if (thread_.joinable()) (void)run([] { return Status{}; });
+  }
+  // Once.
+  Status run(std::function<Status()> start) {
+    std::future<Status> done = done_.get_future();
+    start_.set_value(std::move(start));
+    thread_.join();
+    return done.get();
+  }
+
+ private:
+  void work() { done_.set_value(start_.get_future().get()()); }
+
+  std::promise<std::function<Status()>> start_;
+  std::promise<Status> done_;
+  std::thread thread_;
+};
+
 // What stands around the engine: the query service, the metrics port, the out records' way to Kafka, and where what
 // comes in by gRPC is written. They read what the engine publishes and end before it does.
 class Around {
@@ -162,6 +190,7 @@ class Around {
         return status;
       };
       out.say = [](const std::string& text) { spdlog::warn("{}", text); };
+      out.nice = config.engine.nice;
       const std::lock_guard lock(mutex_);
       outbox_ = std::make_unique<Outbox>(config.kafka.out_prefix, std::move(out));
     }
@@ -207,6 +236,8 @@ int serve(const ServeOptions& options) {
   }
   set_up_logging(config.logging);
   Steps start;
+  Front front;
+  give_way(config.engine.nice);  // what is started from here on works in bulk
   if (const size_t room = std::max<size_t>(1, room_for_connections()); room < config.service.max_connections) {
     spdlog::warn(
         "service.max_connections: given {}, taken {}: this process may open {} files beside the store's (ulimit -n)",
@@ -254,7 +285,7 @@ int serve(const ServeOptions& options) {
   std::thread follower;
   if (inputs.log != nullptr) follower = std::thread([&] { follow_commits(*engine, *inputs.log, done); });
   Around around;
-  Status status = around.start(config, *engine, *store, inputs);
+  Status status = front.run([&] { return around.start(config, *engine, *store, inputs); });
   Steps end;
   if (status.ok()) {
     start.done("service");

@@ -70,7 +70,7 @@ ServiceCore::ServiceCore(const Config& config, ServiceDeps deps, std::optional<T
       queries_(config.service.max_calls, size_t{config.service.calls_mb} << 20),
       writes_(config.service.max_calls, size_t{config.service.publish_mb} << 20),
       queries_executor_(query_threads(), config.service.max_calls),
-      writes_executor_(kWriteThreads, config.service.max_calls),
+      writes_executor_(kWriteThreads, config.service.max_calls, config.engine.nice),
       watches_executor_(kWatchThreads, config.service.max_streams),
       thread_([this] { tick(); }) {}
 

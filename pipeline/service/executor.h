@@ -3,18 +3,26 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "pipeline/engine/priority.h"
+
 namespace bellwether {
 
 class Executor {
  public:
-  Executor(size_t threads, size_t queue_max) : queue_max_(queue_max) {
-    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  // `nice`: its threads give way by so much (priority.h).
+  Executor(size_t threads, size_t queue_max, uint32_t nice = 0) : queue_max_(queue_max) {
+    for (size_t i = 0; i < threads; ++i)
+      threads_.emplace_back([this, nice] {
+        give_way(nice);
+        work();
+      });
   }
   ~Executor() { stop(); }
 

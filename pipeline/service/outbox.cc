@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "pipeline/engine/priority.h"
 #include "pipeline/service/convert.h"
 
 namespace bellwether {
@@ -147,6 +148,7 @@ Outbox::Turn Outbox::step() {
 }
 
 void Outbox::run() {
+  give_way(deps_.nice);
   Clock::time_point stop_at = Clock::time_point::max();
   while (Clock::now() < stop_at) {
     if (stop_ && stop_at == Clock::time_point::max())

@@ -38,6 +38,7 @@ class Outbox {
     std::function<Status(std::unique_ptr<Sink>&)> make_sink;
     std::function<void(const std::string&)> say;  // a line for the log
     bool threaded = true;                         // false: no thread, the caller steps
+    uint32_t nice = 0;                            // by which its thread gives way (priority.h)
   };
 
   // Starts the thread, if there is to be one.

@@ -278,10 +278,26 @@ class Flood(threading.Thread):
                     time.sleep(0.2)
 
 
+def check_priorities(pid):
+    """Who folds and stores gives way to who answers (engine.nice)."""
+    found = {}
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as file:
+            name = "fold" if int(task) == pid else file.read().strip()
+        found.setdefault(name, set()).add(os.getpriority(os.PRIO_PROCESS, int(task)))
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    low = {min(own + 5, 19)}
+    for name in ("fold", "rocksdb:low", "rocksdb:high"):
+        assert found.get(name) == low, f"{name} has priority {found.get(name)}, not {low}: {found}"
+    for name in ("grpcpp_sync_ser", "event_engine"):  # gRPC's own, which take calls and answer them
+        assert found.get(name) == {own}, f"{name} has priority {found.get(name)}, not {own}: {found}"
+
+
 def flooded(name, seconds, streams, options=None, env=None):
     run = Run(name, options, env)
     asker = Asker(run.serve.address, [f"u{n}" for n in range(77)])
     floods = [Flood(run.serve.address, number, seconds) for number in range(streams)]
+    check_priorities(run.serve.process.pid)
     for flood in floods:
         flood.join(HANG_S + seconds)
         assert not flood.is_alive(), f"{name}: a publisher hangs\n{run.serve.log()[-2000:]}"
