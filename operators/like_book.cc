@@ -464,11 +464,14 @@ bool LikeBook::read(Reader& r) {
   return true;
 }
 
-bool LikeBook::add_block(std::string_view bytes) {
+bool LikeBook::read_block(std::string_view bytes, std::vector<LikeEntry>& out) {
   Reader r(bytes);
-  if (r.u8() != 1) return false;
+  return r.u8() == 1 && read_entries(r, out);
+}
+
+bool LikeBook::add_block(std::string_view bytes) {
   std::vector<LikeEntry> block;
-  if (!read_entries(r, block)) return false;
+  if (!read_block(bytes, block)) return false;
   if (const size_t n = entries_.size() + block.size(); n > entries_.capacity()) entries_.reserve(with_room(n));
   entries_.insert(entries_.begin() + static_cast<ptrdiff_t>(sealed_), block.begin(), block.end());
   sealed_ += block.size();

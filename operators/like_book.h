@@ -127,6 +127,8 @@ class LikeBook {
   }
   void write(Writer& w) const;  // open block, directory, discounts, expiry cursor
   bool read(Reader& r);
+  // The entries of a block as seal() wrote it, in the order folded. False where the bytes are broken.
+  static bool read_block(std::string_view bytes, std::vector<LikeEntry>& out);
   // Adds a block read back from the ledger; in directory order, all before the first other use.
   bool add_block(std::string_view bytes);
   bool loaded() const { return loaded_; }

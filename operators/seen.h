@@ -1,6 +1,6 @@
 // The event ids a home has folded in the last 7 days, for "same id again at the same home is a duplicate".
-// Bound: nothing older than 7 days before the tick is kept; 24 bytes an event at most, in memory up to 96 where there are
-// many.
+// Bound: nothing older than 7 days before the tick is kept; 24 bytes an event at most, in memory up to 96 where there
+// are many.
 #pragma once
 
 #include <cstdint>

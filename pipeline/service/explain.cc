@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <ranges>
+#include <map>
 
 namespace bellwether {
 namespace {
@@ -63,29 +63,30 @@ pb::EventKind kind_of_rule(RuleId rule) {
 
 // An event with all rows that stand under it: its coming, its undoing, discounts and restorations.
 struct Event {
-  int64_t day = 0;
-  RuleId rule = RuleId::kNone;
   EventRef ref;
   int64_t count = 0, raw_micros = 0, authentic_micros = 0;
 };
 
-// By day and rule, within them the latest first.
+// Within a day and rule: the latest first.
 bool comes_before(const Event& a, const Event& b) {
-  if (a.day != b.day) return a.day < b.day;
-  if (a.rule != b.rule) return a.rule < b.rule;
   if (a.ref.time_us != b.ref.time_us) return a.ref.time_us > b.ref.time_us;
   if (a.ref.id_hash != b.ref.id_hash) return a.ref.id_hash > b.ref.id_hash;
   return a.ref.home < b.ref.home;
 }
 
-// Those that stand, of the rules asked for.
-std::vector<Event> events_of(Lookup& lookup, const ScoresState& scores, uint64_t user,
-                             const std::array<bool, kRuleIds>& asked) {
-  std::vector<Event> events;
+// Those that stand, of the rules asked for; by day and rule. Of a key user there are tens of thousands, which come in
+// the order folded: nearly that of time, so that most lists need no sorting.
+using Events = std::map<std::pair<int64_t, RuleId>, std::vector<Event>>;
+Events events_of(Lookup& lookup, const ScoresState& scores, uint64_t user, const std::array<bool, kRuleIds>& asked) {
+  Events events;
+  auto list = events.end();
   const auto add = [&](const std::vector<CreditRow>& rows) {
-    for (const CreditRow& row : rows)
-      if (asked[static_cast<size_t>(row.rule)])
-        events.push_back({row.day, row.rule, row.event, row.count, row.raw_micros, row.authentic_micros});
+    for (const CreditRow& row : rows) {
+      if (!asked[static_cast<size_t>(row.rule)]) continue;
+      const std::pair of(row.day, row.rule);
+      if (list == events.end() || list->first != of) list = events.try_emplace(of).first;
+      list->second.push_back({row.event, row.count, row.raw_micros, row.authentic_micros});
+    }
   };
   for (const ScoresState::Block& block : scores.blocks) {
     const std::string bytes =
@@ -95,16 +96,18 @@ std::vector<Event> events_of(Lookup& lookup, const ScoresState& scores, uint64_t
     if (r.u8() == 1 && read_rows(r, rows)) add(rows);
   }
   add(scores.rows.rows());
-  std::sort(events.begin(), events.end(), comes_before);
-  size_t kept = 0;
-  for (size_t i = 0; i < events.size();) {
-    Event e = events[i];
-    for (++i; i < events.size() && !comes_before(e, events[i]); ++i)
-      e.count += events[i].count, e.raw_micros += events[i].raw_micros,
-          e.authentic_micros += events[i].authentic_micros;
-    if (e.count != 0 || e.raw_micros != 0) events[kept++] = e;
+  for (auto& [of, found] : events) {
+    std::reverse(found.begin(), found.end());
+    if (!std::is_sorted(found.begin(), found.end(), comes_before)) std::sort(found.begin(), found.end(), comes_before);
+    size_t kept = 0;
+    for (size_t i = 0; i < found.size();) {
+      Event e = found[i];
+      for (++i; i < found.size() && !comes_before(e, found[i]); ++i)
+        e.count += found[i].count, e.raw_micros += found[i].raw_micros, e.authentic_micros += found[i].authentic_micros;
+      if (e.count != 0 || e.raw_micros != 0) found[kept++] = e;
+    }
+    found.resize(kept);
   }
-  events.resize(kept);
   return events;
 }
 
@@ -127,12 +130,8 @@ void fill_event(Lookup& lookup, const Event& e, RuleId rule, int64_t rule_micros
   switch (kind) {
     case pb::EVENT_KIND_LIKE: {
       out.set_actor(out.event().home());
-      if (const LikeBook* book = lookup.likes(e.ref.home.hash))
-        for (size_t i = book->entries().size(); i-- > 0;)
-          if (book->entries()[i].id_hash == e.ref.id_hash) {
-            out.set_about(lookup.post_name(book->entries()[i].post));
-            break;
-          }
+      if (const auto like = lookup.like(e.ref.home.hash, e.ref.time_us, e.ref.id_hash))
+        out.set_about(lookup.post_name(like->post));
       break;
     }
     case pb::EVENT_KIND_POST:
@@ -191,7 +190,7 @@ void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, siz
   });
   std::array<bool, kRuleIds> asked{};
   for (const Contribution& line : lines) asked[static_cast<size_t>(line.rule)] = true;
-  const std::vector<Event> events = events_of(lookup, s, user, asked);
+  const Events events = events_of(lookup, s, user, asked);
   const Decay& decay = decay_of(community.half_life_days);
   const int64_t base = decay.base(today, community.window_days);
   size_t named = 0;
@@ -208,14 +207,15 @@ void explain_score(Lookup& lookup, uint64_t user, const ScoreChoice& choice, siz
     if (staff) c.set_discounted_micros(line.discounted_micros);
     c.set_contribution_micros(line.contribution_micros);
     c.set_decay_ppm(static_cast<uint32_t>(decay.weight(line.day, base) * 1'000'000 / decay.weight(today, base)));
-    const auto [begin, end] = std::ranges::equal_range(events, std::pair(line.day, line.rule), {},
-                                                       [](const Event& e) { return std::pair(e.day, e.rule); });
-    for (const Event& e : std::ranges::subrange(begin, end)) {
+    static const std::vector<Event> kNone;
+    const auto found = events.find(std::pair(line.day, line.rule));
+    const std::vector<Event>& of = found == events.end() ? kNone : found->second;
+    for (const Event& e : of) {
       if (static_cast<size_t>(c.events_size()) == events_each || named == kExplainEventsMax) break;
       fill_event(lookup, e, line.rule, rule.points_micros, staff, *c.add_events());
       if (++named % 64 == 0) lookup.forget();  // likers' books are large
     }
-    c.set_more_events_count(static_cast<uint64_t>(end - begin) - static_cast<uint64_t>(c.events_size()));
+    c.set_more_events_count(of.size() - static_cast<uint64_t>(c.events_size()));
   }
 
   if (staff)

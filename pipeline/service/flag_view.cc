@@ -125,13 +125,10 @@ void flag_message(Lookup& lookup, const FlagsState& given, uint64_t hash, bool e
   for (EvidenceEvent& e : events) {
     pb::FlagEvidence* item = out.add_evidence();
     item->set_kind(static_cast<pb::LikeKind>(LikeKind::kLike));
-    if (const LikeBook* book = lookup.likes(e.liker))
-      for (const LikeEntry& entry : book->entries())
-        if (entry.id_hash == e.id_hash) {
-          e.post = entry.post, e.author = entry.author;
-          item->set_kind(static_cast<pb::LikeKind>(entry.kind));
-          break;
-        }
+    if (const auto like = lookup.like(e.liker, e.time_us, e.id_hash)) {
+      e.post = like->post, e.author = like->author;
+      item->set_kind(static_cast<pb::LikeKind>(like->kind));
+    }
     item->set_liker(lookup.user_name(e.liker));
     item->set_post(lookup.post_name(e.post));
     item->set_author(lookup.user_name(e.author));

@@ -234,17 +234,25 @@ const PeopleShown* Lookup::people(uint64_t user) {
   return shown ? &*shown : nullptr;
 }
 
-const LikeBook* Lookup::likes(uint64_t user) {
-  if (const auto it = books_.find(user); it != books_.end()) return &it->second;
+std::optional<LikeEntry> Lookup::like(uint64_t user, int64_t time_us, uint64_t id_hash) {
   const PeopleShown* people = this->people(user);
-  if (people == nullptr) return nullptr;
-  LikeBook book = people->book;
-  if (!book.loaded()) {
-    for (const LikeBook::Block& b : people->book.blocks())
-      book.add_block(at().block(OperatorId::kPeople, {KeyKind::kUser, user}, b.day, b.number, status_));
-    book.finish_loading();
+  if (people == nullptr) return {};
+  const auto among = [&](const std::vector<LikeEntry>& entries) -> std::optional<LikeEntry> {
+    const auto at = std::find_if(entries.rbegin(), entries.rend(),
+                                 [&](const LikeEntry& e) { return e.id_hash == id_hash && e.time_us == time_us; });
+    return at == entries.rend() ? std::nullopt : std::optional(*at);
+  };
+  if (const auto open = among(people->book.entries())) return open;
+  // Not folded before its time, so in no block that was full on a day before; most are in the first of the others.
+  for (const LikeBook::Block& b : people->book.blocks()) {
+    if (b.day < day_of(time_us)) continue;
+    const auto [it, fresh] = blocks_.try_emplace({user, b.number});
+    if (fresh && !LikeBook::read_block(
+                     at().block(OperatorId::kPeople, {KeyKind::kUser, user}, b.day, b.number, status_), it->second))
+      it->second.clear();
+    if (const auto found = among(it->second)) return found;
   }
-  return &books_.emplace(user, std::move(book)).first->second;
+  return {};
 }
 
 std::string Lookup::name(Key key) {

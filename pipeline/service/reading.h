@@ -105,14 +105,14 @@ class Lookup {
   const PeopleShown* people(uint64_t user);
   const PostsState* post(uint64_t post) { return find<PostsState>(OperatorId::kPosts, {KeyKind::kPost, post}); }
   const FlagsState* flag(uint64_t flag) { return find<FlagsState>(OperatorId::kFlags, {KeyKind::kFlag, flag}); }
-  // All likes of a user, those in the ledger too; null where there are none.
-  const LikeBook* likes(uint64_t user);
+  // The like of that event, also where it stands in the ledger.
+  std::optional<LikeEntry> like(uint64_t user, int64_t time_us, uint64_t id_hash);
   // The id's text; empty where it is not known.
   std::string name(Key key);
   std::string user_name(uint64_t user) { return name({KeyKind::kUser, user}); }
   std::string post_name(uint64_t post) { return name({KeyKind::kPost, post}); }
   // Names of one look stay known for the whole call; states go.
-  void forget() { states_.clear(), people_.clear(), books_.clear(); }
+  void forget() { states_.clear(), people_.clear(), blocks_.clear(); }
 
  private:
   template <class S>
@@ -124,7 +124,7 @@ class Lookup {
   std::shared_ptr<const Reading> reading_;
   std::map<StateKey, std::unique_ptr<State>> states_;
   std::map<uint64_t, std::optional<PeopleShown>> people_;
-  std::map<uint64_t, LikeBook> books_;
+  std::map<std::pair<uint64_t, uint32_t>, std::vector<LikeEntry>> blocks_;  // of users' books, by number
   std::map<Key, std::string> names_;
   Status status_;
 };
