@@ -1,4 +1,5 @@
 // KeyUsers, Ingest and Admin over a real engine.
+#include <google/protobuf/util/time_util.h>
 #include <grpcpp/health_check_service_interface.h>
 
 #include "pipeline/service/core.h"
@@ -7,6 +8,7 @@
 namespace bellwether {
 namespace {
 
+using google::protobuf::util::TimeUtil;
 using grpc::StatusCode;
 using pb::Admin;
 using pb::Ingest;
@@ -124,13 +126,23 @@ TEST_F(ServiceTest, ExplanationsSumToTheScoreAndNameTheirEvents) {
         EXPECT_EQ(static_cast<uint64_t>(c.events_size()) + c.more_events_count(), c.count())
             << u.id() << " " << c.rule() << " " << c.day();
         int64_t points = 0;
+        std::pair<int64_t, std::string> before(INT64_MAX, "");
         for (const pb::ContributionEvent& e : c.events()) {
           points += e.points_micros();
           EXPECT_FALSE(e.event().home().empty());
           EXPECT_EQ(e.event().home_hash().size(), 16u);
           if (e.event().kind() == pb::EVENT_KIND_LIKE) {
             EXPECT_FALSE(e.actor().empty());
+            // Also of a like that stands in a full block of the liker's ledger. A follow is of no post, and reaches
+            // too.
+            if (c.rule() != "follow_received" && c.rule() != "person_reached") {
+              EXPECT_FALSE(e.about().empty()) << u.id() << " " << c.rule() << " " << c.day();
+            }
           }
+          // The latest first, each once.
+          const auto at = std::pair(TimeUtil::TimestampToMicroseconds(e.event().time()), e.event().id_hash());
+          EXPECT_LT(at, before) << u.id() << " " << c.rule() << " " << c.day();
+          before = at;
           named += !e.actor().empty() || !e.about().empty();
         }
         if (c.more_events_count() == 0) {
