@@ -161,7 +161,7 @@ Status Engine::restore(std::vector<IngestSource> sources) {
   runner_->set_write_set(set_.get());
   for (const PartitionState& p : progress_.partitions) runner_->add_partition(p.id);
   runner_->set_erased(erased_of(control_, hasher_));
-  if (status = runner_->open(); !status.ok()) return status;
+  if (status = runner_->open(store_); !status.ok()) return status;
 
   IngestOptions ingest;
   ingest.limits.lateness_us = int64_t{config_.engine.lateness_ms} * 1000;

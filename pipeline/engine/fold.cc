@@ -38,7 +38,7 @@ TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators,
     if (op->hourly()) hourly_.push_back(op);
 }
 
-Status TickRunner::open() {
+Status TickRunner::open(Store& store) {
   const auto snapshot = store_.snapshot();
   Status broken;
   Status status = snapshot->scan(Family::kMeta, keys::counter_begin(), keys::counter_end(),
@@ -65,7 +65,7 @@ Status TickRunner::open() {
                               return true;
                             });
   env_.version = version_at(progress_.folded);
-  if (status.ok() && broken.ok()) status = list_counts_.open(store_, *set_);
+  if (status.ok() && broken.ok()) status = list_counts_.open(store, *set_);
   return status.ok() ? broken : status;
 }
 

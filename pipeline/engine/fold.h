@@ -40,8 +40,9 @@ class TickRunner final : public StateReader {
   // Puts rows that hold a name of theirs into the write set anew, without it (erasure.h). `outbox_from`: the first row
   // of the outbox that is still there.
   Status scrub(std::span<const RowName> rows, uint64_t outbox_from);
-  // Reads counters and dead letters' keys; after `progress` was filled and a write set given.
-  Status open();
+  // Reads counters and dead letters' keys, and converts what an earlier version wrote (list_counts.h); after `progress`
+  // was filled and a write set given.
+  Status open(Store& store);
 
   // Reads what the facts of these records will need, if it is not in memory.
   Status prefetch(std::span<Record* const> records);

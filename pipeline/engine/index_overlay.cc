@@ -63,28 +63,18 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
       if (change->second) out.push_back(change->first);
     }
   };
-  Status broken;
-  const std::string end =
-      last_order == UINT64_MAX ? keys::index_end(from.index) : keys::index_from(from.index, last_order + 1);
-  const Status status =
-      store_.snapshot()->scan(Family::kViews, keys::index(from), end, [&](std::string_view bytes, std::string_view) {
-        IndexKey key;
-        if (!keys::parse_index(bytes, key)) {
-          broken = Status::error("a list row that is none: the store is damaged");
-          return false;
-        }
-        drain(&key);
-        if (out.size() >= limit) return false;
-        if (change != changes.end() && change->first == key) {
-          if (change->second) out.push_back(key);
-          ++change;
-        } else {
-          out.push_back(key);
-        }
-        return out.size() < limit;
-      });
+  const Status status = scan_list(*store_.snapshot(), from, last_order, [&](const IndexKey& key) {
+    drain(&key);
+    if (out.size() >= limit) return false;
+    if (change != changes.end() && change->first == key) {
+      if (change->second) out.push_back(key);
+      ++change;
+    } else {
+      out.push_back(key);
+    }
+    return out.size() < limit;
+  });
   if (!status.ok()) return status;
-  if (!broken.ok()) return broken;
   drain(nullptr);
   return {};
 }
@@ -98,16 +88,9 @@ void write_index(IndexChanges changes, WriteSet& set, ListCounts& counts) {
     Changes& of = changes[place];
     settle_changes(of);
     int64_t more = 0;
-    for (const auto& [key, present] : of) {
-      const IndexKey row{place.index, place.order, key};
-      more += present ? 1 : -1;
-      if (present) {
-        set.put(Family::kViews, keys::index(row), {});
-      } else {
-        set.erase(Family::kViews, keys::index(row));
-      }
-    }
-    if (more != 0 && ListCounts::counts(place.index)) counts.add(place, more);
+    for (const auto& [key, present] : of) more += present ? 1 : -1;
+    write_place(place, of, set);
+    if (more != 0 && is_board(place.index)) counts.add(place, more);
   }
   counts.write(set);
 }

@@ -8,21 +8,13 @@
 #include <vector>
 
 #include "pipeline/engine/keys.h"
+#include "pipeline/engine/list_rows.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
 
-// Many a tick, so they are kept as they come; put in order only at a commit, or for a walk. By place in a list, so that
-// a walk over some places looks at no other. True: the row comes, false: it goes; those of a row take turns.
-struct IndexPlace {
-  uint8_t index = 0;
-  uint64_t order = 0;
-  friend auto operator<=>(const IndexPlace&, const IndexPlace&) = default;
-  template <class H>
-  friend H AbslHashValue(H h, const IndexPlace& p) {
-    return H::combine(std::move(h), p.index, p.order);
-  }
-};
+// Many a tick, so they are kept as they come; put in order only at a commit, or for a walk. True: the row comes, false:
+// it goes; those of a row take turns.
 using IndexChanges = absl::flat_hash_map<IndexPlace, std::vector<std::pair<Key, bool>>>;
 
 class IndexOverlay {

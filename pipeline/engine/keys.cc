@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pipeline/engine/members.h"
+
 namespace bellwether::keys {
 namespace {
 
@@ -106,6 +108,33 @@ bool parse_index(std::string_view bytes, IndexKey& out) {
   out.key.kind = static_cast<KeyKind>(p.read(1));
   out.key.hash = p.read(8);
   return p.done();
+}
+
+std::string members(const IndexKey& k) {
+  return Maker(12)
+      .u8(kMembersRow)
+      .u8(k.index)
+      .u64(k.order)
+      .u8(static_cast<uint8_t>(k.key.kind))
+      .u8(static_cast<uint8_t>(k.key.hash >> kPartShift))
+      .take();
+}
+std::string members_from(uint8_t index, uint64_t order) {
+  return Maker(10).u8(kMembersRow).u8(index).u64(order).take();
+}
+std::string members_end(uint8_t index) {
+  return index == 0xff ? Maker(1).u8(kMembersRow + 1).take()
+                       : Maker(2).u8(kMembersRow).u8(static_cast<uint8_t>(index + 1)).take();
+}
+bool parse_members(std::string_view bytes, IndexKey& first) {
+  Parser p(bytes);
+  if (p.read(1) != kMembersRow) return false;
+  first.index = static_cast<uint8_t>(p.read(1));
+  first.order = p.read(8);
+  first.key.kind = static_cast<KeyKind>(p.read(1));
+  const uint64_t part = p.read(1);
+  first.key.hash = part << kPartShift;
+  return p.done() && part < (1 << (64 - kPartShift));
 }
 
 std::string change(OutKind kind, const ChangeId& id) {

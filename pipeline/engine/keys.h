@@ -7,6 +7,8 @@
 //   views    'C', out kind u8, slot i64, sub u32, operator u16, kind u8, hash u64, sequence u32    changes
 //            'D', slot i64, sub u32, topic hash u64, partition i32, offset i64                     dead letters
 //            'I', index u8, order u64, kind u8, hash u64                                           lists
+//            'B', index u8, order u64, kind u8, part u8                                            boards: the hashes
+//                 of that kind in the cell whose upper four bits are the part (members.h)
 //   outbox   number u64
 //   control  number u64
 //   meta     text; 'c', family u16, number u32 is a counter; 'e', user hash u64 is the name of one being erased;
@@ -103,6 +105,15 @@ std::string index_from(uint8_t index, uint64_t order);  // before every row of t
 std::string index_end(uint8_t index);                   // after every row of the list
 bool parse_index(std::string_view bytes, IndexKey& out);
 
+// The row of a board that names `key`. A cell stands in 16 rows at most: few, so that a commit changes many users of
+// each; more than one, so that what is read for a page of a cell of a million users is not all of it.
+constexpr unsigned kPartShift = 60;
+std::string members(const IndexKey& key);
+std::string members_from(uint8_t index, uint64_t order);  // before every row of that order
+std::string members_end(uint8_t index);                   // after every row of the board
+// `first`: the lowest that the row may name.
+bool parse_members(std::string_view bytes, IndexKey& first);
+
 std::string change(OutKind kind, const ChangeId& id);
 std::string change_slot(OutKind kind, int64_t slot);  // before every change of the slot
 std::string change_end(OutKind kind);
@@ -132,7 +143,7 @@ std::string erasing_end();
 
 constexpr std::string_view kErased = "removed";     // varint: so many of the control log's erasures left no trace
 constexpr std::string_view kProgress = "progress";  // see meta.h
-constexpr std::string_view kListed = "listed";      // "1": the rows of list_count are kept
+constexpr std::string_view kListed = "listed";      // see list_counts.h
 constexpr std::string_view kFixed = "fixed";
 
 }  // namespace keys

@@ -9,6 +9,8 @@
 namespace bellwether {
 namespace {
 
+constexpr std::string_view kListedNow = "2";
+
 // `before` with `changes`, by ascending cell, added.
 std::shared_ptr<const CellTable> changed(const CellTable* before, const std::map<uint64_t, int64_t>& changes) {
   auto out = std::make_shared<CellTable>();
@@ -46,13 +48,17 @@ std::pair<uint64_t, uint64_t> CellTable::at(uint64_t cell) const {
   return {it->above, it->cell == cell ? it->count : 0};
 }
 
-Status ListCounts::open(const Store& store, WriteSet& set) {
-  std::string row;
+Status ListCounts::open(Store& store, WriteSet& set) {
+  std::string listed;
   Status status, damage;
-  const auto snapshot = store.snapshot();
-  const bool there = snapshot->get(Family::kMeta, keys::kListed, row, status);
+  const bool counted = store.get(Family::kMeta, keys::kListed, listed, status);
+  if (status.ok() && listed != kListedNow) {
+    status = convert_boards(store);
+    set.put(Family::kMeta, keys::kListed, kListedNow);
+  }
   if (!status.ok()) return status;
-  if (there) {
+  const auto snapshot = store.snapshot();
+  if (counted) {
     status = snapshot->scan(Family::kMeta, keys::list_count_begin(), keys::list_count_end(),
                             [&](std::string_view key, std::string_view value) {
                               IndexPlace place;
@@ -66,20 +72,15 @@ Status ListCounts::open(const Store& store, WriteSet& set) {
                               return true;
                             });
   } else {
-    const std::string from = keys::index_from(static_cast<uint8_t>(IndexId::kCapabilityBoards), 0);
-    status = snapshot->scan(Family::kViews, from, keys::index_end(UINT8_MAX), [&](std::string_view key, auto) {
-      IndexKey at;
-      if (!keys::parse_index(key, at)) {
-        damage = broken("a list's row");
-        return false;
-      }
-      add({at.index, at.order}, 1);
-      return true;
-    });
-    set.put(Family::kMeta, keys::kListed, "1");
+    for (unsigned list = 0; list <= UINT8_MAX && status.ok(); ++list)
+      if (const auto board = static_cast<uint8_t>(list); is_board(board))
+        status = scan_list(*snapshot, {board, 0, {}}, UINT64_MAX, [&](const IndexKey& at) {
+          add({at.index, at.order}, 1);
+          return true;
+        });
   }
   if (!status.ok() || !damage.ok()) return status.ok() ? damage : status;
-  if (!there) {
+  if (!counted) {
     write(set);
     return {};
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pipeline/engine/index_overlay.h"
+#include "pipeline/engine/list_rows.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
@@ -28,14 +29,13 @@ struct CellTable {
 // By list (IndexId and what is added to it); null where a list is empty. Never changed once made.
 using BoardTables = std::array<std::shared_ptr<const CellTable>, 256>;
 
-// One thread at a time. Rows in Family::kMeta: keys::list_count.
+// One thread at a time. Rows in Family::kMeta: keys::list_count; keys::kListed says "1" where they are kept, "2" where
+// boards have a row for many users too (list_rows.h).
 class ListCounts {
  public:
-  static bool counts(uint8_t list) { return list >= static_cast<uint8_t>(IndexId::kCapabilityBoards); }
-
-  // What the store says. One that was written before there were counts is counted, a walk over its boards; the rows go
-  // into `set` then.
-  Status open(const Store& store, WriteSet& set);
+  // What the store says. The boards of one that was written before boards had a row for many users are converted, those
+  // of one from before there were counts are counted; what the next opening must know of it goes into `set`.
+  Status open(Store& store, WriteSet& set);
   // A row came to that place (1) or left it (-1).
   void add(const IndexPlace& place, int64_t delta) { changes_[place.index][place.order] += delta; }
   // Puts what changed into the commit that changes the lists.

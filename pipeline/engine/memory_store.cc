@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pipeline/engine/check.h"
+#include "pipeline/engine/members.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
@@ -18,7 +19,7 @@ size_t index_of(Family family) { return static_cast<size_t>(family); }
 
 class MemoryWriteSet final : public WriteSet {
  public:
-  enum class Kind : uint8_t { kPut, kErase, kEraseRange };
+  enum class Kind : uint8_t { kPut, kErase, kEraseRange, kMembers };
   struct Change {
     Kind kind;
     Family family;
@@ -31,6 +32,9 @@ class MemoryWriteSet final : public WriteSet {
   void erase(Family family, std::string_view key) override { add(Kind::kErase, family, key, {}); }
   void erase_range(Family family, std::string_view from, std::string_view to) override {
     if (from < to) add(Kind::kEraseRange, family, from, to);
+  }
+  void change_members(std::string_view key, std::string_view change) override {
+    add(Kind::kMembers, Family::kViews, key, change);
   }
   size_t bytes() const override { return bytes_; }
   size_t rows() const override { return changes_.size(); }
@@ -123,6 +127,19 @@ class MemoryStore final : public Store {
         case MemoryWriteSet::Kind::kEraseRange:
           rows.erase(rows.lower_bound(change.key), rows.lower_bound(change.value));
           break;
+        case MemoryWriteSet::Kind::kMembers: {
+          std::string row;
+          const std::string_view text = change.value;
+          const auto it = rows.find(change.key);
+          BELLWETHER_REQUIRE(change_members(it == rows.end() ? "" : it->second, {&text, 1}, row),
+                             "a change of members that is none was written to the store in memory");
+          if (!row.empty()) {
+            rows.insert_or_assign(change.key, row);
+          } else if (it != rows.end()) {
+            rows.erase(it);
+          }
+          break;
+        }
       }
     }
     changes->clear();

@@ -4,6 +4,7 @@
 
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/erasure.h"
+#include "pipeline/engine/list_rows.h"
 #include "pipeline/engine/out_rows.h"
 
 namespace bellwether {
@@ -68,25 +69,9 @@ const CellTable& Published::board(IndexId index, uint8_t plus) const {
 Status Published::scan_index(IndexId index, uint8_t plus, bool largest_first, const std::optional<IndexKey>& after,
                              const std::function<bool(const IndexKey&)>& visit) const {
   const auto list = static_cast<uint8_t>(static_cast<uint8_t>(index) + plus);
-  std::string from = keys::index_from(list, 0), to = keys::index_end(list);
-  Status broken;
-  const auto row = [&](std::string_view key, std::string_view) {
-    IndexKey at;
-    if (!keys::parse_index(key, at)) {
-      broken = damaged("a list's row");
-      return false;
-    }
-    return visit(at);
-  };
-  Status status;
-  if (largest_first) {
-    if (after) to = keys::index(*after);
-    status = snapshot_->scan_back(Family::kViews, from, to, row);
-  } else {
-    if (after) from = keys::index(*after) + '\0';
-    status = snapshot_->scan(Family::kViews, from, to, row);
-  }
-  return status.ok() ? broken : status;
+  if (largest_first) return scan_list_back(*snapshot_, list, after ? &*after : nullptr, visit);
+  return scan_list(*snapshot_, after ? *after : IndexKey{list, 0, {KeyKind{0}, 0}}, UINT64_MAX,
+                   [&](const IndexKey& at) { return (after && at == *after) || visit(at); });
 }
 
 Status Published::scan_changes(OutKind kind, const std::optional<ChangeId>& after,

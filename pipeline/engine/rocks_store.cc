@@ -2,10 +2,11 @@
 // all of them is one record of it; they share one block cache, and memtables are charged to that cache, so that one
 // number bounds the memory.
 #include <rocksdb/cache.h>
+#include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
-#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/merge_operator.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -16,18 +17,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
 #include <cstdarg>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/diary.h"
+#include "pipeline/engine/members.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/engine/store_folder.h"
 
@@ -69,6 +67,39 @@ class Diary final : public rocksdb::Logger {
 
  private:
   DiaryFile file_;
+};
+
+bool is_members(const rocksdb::Slice& key) { return !key.empty() && key[0] == kMembersRow; }
+
+// Works changes of members into their rows.
+class MembersMerge final : public rocksdb::MergeOperator {
+ public:
+  const char* Name() const override { return "bellwether.members"; }
+  bool FullMergeV2(const MergeOperationInput& in, MergeOperationOutput* out) const override {
+    const std::vector<std::string_view> changes = views(in.operand_list);
+    return change_members(in.existing_value != nullptr ? view(*in.existing_value) : "", changes, out->new_value);
+  }
+  bool PartialMergeMulti(const rocksdb::Slice&, const std::deque<rocksdb::Slice>& operands, std::string* out,
+                         rocksdb::Logger*) const override {
+    return join_changes(views(operands), *out);
+  }
+
+ private:
+  template <class Slices>
+  static std::vector<std::string_view> views(const Slices& slices) {
+    std::vector<std::string_view> out;
+    for (const rocksdb::Slice& one : slices) out.push_back(view(one));
+    return out;
+  }
+};
+
+// A row whose members are all gone is none; readers do not see it, and it goes when its file is rewritten.
+class NoEmptyMembers final : public rocksdb::CompactionFilter {
+ public:
+  const char* Name() const override { return "bellwether.no-empty-members"; }
+  bool Filter(int, const rocksdb::Slice& key, const rocksdb::Slice& value, std::string*, bool*) const override {
+    return value.empty() && is_members(key);
+  }
 };
 
 struct Memory {
@@ -131,6 +162,11 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
     options.level0_file_num_compaction_trigger = 12, options.max_bytes_for_level_base = 1024 << 20;
   options.target_file_size_base = 32 << 20;  // small enough that a day's end frees whole files
   options.compression = rocksdb::kLZ4Compression;
+  if (family == Family::kViews) {
+    static const NoEmptyMembers kNoEmpty;
+    options.merge_operator = std::make_shared<MembersMerge>();
+    options.compaction_filter = &kNoEmpty;
+  }
   if (family == Family::kLedger) options.bottommost_compression = rocksdb::kZSTD;
   if (family == Family::kTimers || family == Family::kOutbox) {
     // Both are queues, erased at the front: files full of erased rows are compacted before scans crawl over them.
@@ -173,8 +209,9 @@ struct Database {
     rocksdb::PinnableSlice pinned;
     const rocksdb::Status got = db->Get(options, handle(family), slice(key), &pinned);
     status = got.IsNotFound() ? Status::fine() : explain(got, "read", path);
-    if (got.ok()) take(view(pinned));
-    return got.ok();
+    const bool there = got.ok() && !(pinned.empty() && family == Family::kViews && is_members(slice(key)));
+    if (there) take(view(pinned));
+    return there;
   }
 };
 
@@ -191,6 +228,9 @@ class RocksWriteSet final : public WriteSet {
   }
   void erase_range(Family family, std::string_view from, std::string_view to) override {
     if (from < to) check(batch_.DeleteRange(database_->handle(family), slice(from), slice(to)));
+  }
+  void change_members(std::string_view key, std::string_view change) override {
+    check(batch_.Merge(database_->handle(Family::kViews), slice(key), slice(change)));
   }
   size_t bytes() const override { return batch_.GetDataSize(); }
   size_t rows() const override { return batch_.Count(); }
@@ -241,6 +281,7 @@ class RocksSnapshot final : public Snapshot {
     if (!to.empty()) options.iterate_upper_bound = &upper;
     const std::unique_ptr<rocksdb::Iterator> it(database_->db->NewIterator(options, database_->handle(family)));
     for (forward ? it->Seek(lower) : it->SeekToLast(); it->Valid(); forward ? it->Next() : it->Prev()) {
+      if (family == Family::kViews && it->value().empty() && is_members(it->key())) continue;
       if (!visit(view(it->key()), view(it->value()))) return Status::fine();
     }
     return explain(it->status(), "read", database_->path);
@@ -328,12 +369,7 @@ class RocksStore final : public Store {
 
   Figures figures() const override {
     Figures figures;
-    std::error_code error;
-    for (fs::directory_iterator it(database_->path, error), end; !error && it != end; it.increment(error)) {
-      std::error_code gone;  // a file may be deleted between listing and asking
-      const uint64_t size = it->file_size(gone);
-      if (!gone) figures.bytes_on_disk += size;
-    }
+    figures.bytes_on_disk = folder_bytes(database_->path);
     figures.memtable_bytes = database_->memory.buffers->memory_usage();
     const size_t charged = database_->memory.buffers->dummy_entries_in_cache_usage();
     const size_t used = database_->memory.cache->GetUsage();
@@ -447,7 +483,7 @@ Status judge_families(const std::string& path, const std::vector<std::string>& f
   std::string format;
   if (has("meta")) {
     const rocksdb::Status got = database.db->Get({}, database.handles[1], slice(kFormatKey), &format);
-    if (got.ok() && format != kFormat) return other_format(path, format);
+    if (got.ok() && !readable_format(format)) return other_format(path, format);
     if (!got.ok() && !got.IsNotFound()) return explain(got, "read", path);
   }
   for (const std::string& name : found) {
@@ -505,16 +541,21 @@ Status lock_for_reading(const std::string& dir, Database& database) {
                        "; stop it first");
 }
 
-// Reads the format, or writes it into a store that has nothing yet.
+// Reads the format; writes it into a store that has nothing yet, and over the one before: from then on there may be
+// rows that a program of then cannot read.
 Status check_format(Database& database, bool read_only) {
   std::string format;
   Status status;
-  if (database.read({}, Family::kMeta, kFormatKey, status, [&](std::string_view found) { format = found; })) {
-    return format == kFormat ? Status::fine() : other_format(database.path, format);
-  }
+  const bool there =
+      database.read({}, Family::kMeta, kFormatKey, status, [&](std::string_view found) { format = found; });
   if (!status.ok()) return status;
-  if (database.db->GetLatestSequenceNumber() != 0) return not_ours(database.path, "it names no format");
-  if (read_only) return Status::error("the store in " + database.path + " is empty: it was never written");
+  if (there) {
+    if (!readable_format(format)) return other_format(database.path, format);
+    if (read_only || format == kFormat) return Status::fine();
+  } else {
+    if (database.db->GetLatestSequenceNumber() != 0) return not_ours(database.path, "it names no format");
+    if (read_only) return Status::error("the store in " + database.path + " is empty: it was never written");
+  }
   rocksdb::WriteOptions options;
   options.sync = true;
   return explain(database.db->Put(options, database.handle(Family::kMeta), slice(kFormatKey), slice(kFormat)),
@@ -551,12 +592,7 @@ Status open_rocks_store(const std::string& dir, const StoreOptions& options, std
                                  : explain(opened, "open the store", database->path);
   }
   if (Status status = check_format(*database, options.read_only); !status.ok()) return status;
-  if (!options.read_only) {
-    // For people and for the message of a second start; the lock is what counts, so a failure here is none.
-    const std::string pid_file = dir + "/pid";
-    std::ofstream pid(pid_file, std::ios::trunc);
-    if (pid << ::getpid() << "\n") database->pid_file = pid_file;
-  }
+  if (!options.read_only) database->pid_file = record_holder(dir);
   out = std::make_unique<RocksStore>(std::move(database), options.write_set_bytes);
   return Status::fine();
 }

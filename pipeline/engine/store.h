@@ -28,6 +28,9 @@ class WriteSet {
   virtual void erase(Family family, std::string_view key) = 0;
   virtual void erase_range(Family family, std::string_view from,
                            std::string_view to) = 0;  // [from, to); none if from >= to
+  // Works a change (members.h) into a row of members of Family::kViews, which need not be there. The row is not read
+  // for it.
+  virtual void change_members(std::string_view key, std::string_view change) = 0;
   virtual size_t bytes() const = 0;
   virtual size_t rows() const = 0;
 };

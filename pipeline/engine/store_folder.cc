@@ -27,6 +27,12 @@ int64_t recorded_holder(const std::string& dir) {
   return in >> pid ? pid : 0;
 }
 
+std::string record_holder(const std::string& dir) {
+  std::string file = dir + "/pid";
+  std::ofstream pid(file, std::ios::trunc);
+  return pid << ::getpid() << "\n" ? file : std::string();
+}
+
 Status not_ours(const std::string& path, const std::string& why) {
   return Status::error(path + " is no store of Bellwether's (" + why +
                        "); choose another data folder, nothing was changed");
@@ -43,6 +49,17 @@ bool may_be_unfinished(const std::string& name) {
     if (name.starts_with(start)) return true;
   }
   return name.ends_with(".dbtmp") || name.ends_with(".log");
+}
+
+uint64_t folder_bytes(const std::string& path) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(path, error), end; !error && it != end; it.increment(error)) {
+    std::error_code gone;  // a file may be deleted between listing and asking
+    const uint64_t size = it->file_size(gone);
+    if (!gone) bytes += size;
+  }
+  return bytes;
 }
 
 Status make_folder(const std::string& dir, const std::string& path) {

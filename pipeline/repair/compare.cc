@@ -1,11 +1,14 @@
 // Two stores of the same logs, row for row: whatever does not depend on where commits fell.
 #include <algorithm>
+#include <array>
 
 #include "operators/people.h"
 #include "operators/scores.h"
 #include "pipeline/engine/cache.h"
+#include "pipeline/engine/list_rows.h"
 #include "pipeline/repair/check_state.h"
 #include "pipeline/repair/rebuild.h"
+#include "pipeline/repair/row_sum.h"
 
 namespace bellwether {
 namespace {
@@ -53,11 +56,48 @@ class Rows {
   Status status_;
 };
 
+using ListSums = std::array<RowSum, 256>;
+
+// Who stands where on the boards, whatever the rows that say so.
+Status sum_boards(const Snapshot& snapshot, ListSums& sums) {
+  const auto add = [&](std::string_view key, std::string_view value) {
+    (void)each_listed(key, value, [&](const IndexKey& at) {
+      if (is_board(at.index)) sums[at.index].add(keys::index(at));
+    });
+    return true;
+  };
+  Status status = snapshot.scan(Family::kViews, keys::members_from(0, 0), keys::members_end(UINT8_MAX), add);
+  if (status.ok()) status = snapshot.scan(Family::kViews, keys::index_from(0, 0), keys::index_end(UINT8_MAX), add);
+  return status;
+}
+
 class Comparison {
  public:
   Comparison(const Published& first, const Published& second, const OperatorSet& operators, StoreDifference& out)
       : first_(first), second_(second), operators_(operators), out_(out) {}
 
+  // A store that no program of this version has gone on with may have the other rows of boards (convert_boards).
+  Status views() {
+    std::string a, b;
+    Status status;
+    first_.snapshot().get(Family::kMeta, keys::kListed, a, status);
+    if (status.ok()) second_.snapshot().get(Family::kMeta, keys::kListed, b, status);
+    if (!status.ok()) return status;
+    if (a == b) return family(Family::kViews, "views", {}, {});
+    ListSums first, second;
+    StoreDifference::OfFamily found{"boards"};
+    status = sum_boards(first_.snapshot(), first);
+    if (status.ok()) status = sum_boards(second_.snapshot(), second);
+    for (size_t list = 0; list < first.size(); ++list) {
+      out_.rows += first[list].rows;
+      found.other += !(first[list] == second[list]);
+    }
+    if (found.other > 0) out_.families.push_back(std::move(found));
+    if (status.ok())
+      status = family(Family::kViews, "views", keys::members_end(UINT8_MAX),
+                      keys::index_from(static_cast<uint8_t>(IndexId::kCapabilityBoards), 0));
+    return status;
+  }
   Status family(Family family, const char* name, const std::string& from, const std::string& to) {
     Rows a(first_.snapshot(), family, from, to), b(second_.snapshot(), family, from, to);
     StoreDifference::OfFamily found{name};
@@ -169,7 +209,7 @@ Status compare_stores(const Store& first, const Store& second, const OperatorSet
   // Files of older days are dropped whole: what is left of them depends on the files.
   const int64_t day = std::max(a->progress().ledger_from, b->progress().ledger_from);
   if (status.ok()) status = comparison.family(Family::kLedger, "ledger", keys::ledger_day(day), {});
-  if (status.ok()) status = comparison.family(Family::kViews, "views", {}, {});
+  if (status.ok()) status = comparison.views();
   if (status.ok()) status = comparison.family(Family::kTimers, "timers", {}, {});
   if (status.ok()) status = comparison.family(Family::kMeta, "sums", keys::counter_begin(), keys::counter_end());
   return status;

@@ -2,6 +2,8 @@
 // back to the same.
 #include "pipeline/engine/control.h"
 #include "pipeline/engine/keys.h"
+#include "pipeline/engine/list_rows.h"
+#include "pipeline/engine/members.h"
 #include "pipeline/engine/meta.h"
 #include "tests/fuzz/checks.h"
 
@@ -55,12 +57,58 @@ void key(std::string_view bytes, Parse parse, Write write, const char* name) {
   if (parse(bytes, k)) require(write(k) == bytes, std::string(name) + " key: reads as another one");
 }
 
+// Whether both parts of a change ascend and nobody is in both.
+bool plain(const std::string& change) {
+  std::string again;
+  const std::string_view one = change;
+  return join_changes({&one, 1}, again) && again == change;
+}
+
+// A row of a board: a good one is what it says, written anew.
+void board_row(std::string_view bytes) {
+  IndexKey first;
+  if (bytes.size() < 12 || !keys::parse_members(bytes.substr(0, 12), first)) return;
+  const std::string_view row = bytes.substr(12);
+  std::vector<uint64_t> hashes;
+  const ListRow is = each_listed(bytes.substr(0, 12), row, [&](const IndexKey& at) {
+    require(keys::members(at) == bytes.substr(0, 12), "a board's row names who belongs elsewhere");
+    hashes.push_back(at.key.hash);
+  });
+  require(is != ListRow::kNone, "a board's key is of no list");
+  if (is == ListRow::kGood) require(members_change({}, hashes).substr(1) == row, "a board's row reads as another one");
+}
+
+// A row and two changes, each behind its length: worked in one by one, at once and joined, they give the same.
+void changes_of_members(Input& in) {
+  const auto text = [&] { return std::string(in.bytes(in.number<uint16_t>())); };
+  const std::string row = text(), one = text(), two = text();
+  std::string between, after, at_once, joined;
+  const std::vector<std::string_view> both = {one, two};
+  const bool good = change_members(row, std::span(both).first(1), between) &&
+                    change_members(between, std::span(both).subspan(1), after);
+  require(change_members(row, both, at_once) == good, "changes of members: refused at once, not one by one, or so");
+  if (!join_changes(both, joined)) return require(!good, "changes of members: cannot be joined");
+  std::vector<uint64_t> hashes;
+  uint64_t last = 0;
+  bool ascends = each_member(row, [&](uint64_t member) {
+    if (!hashes.empty() && member <= last) return false;
+    hashes.push_back(last = member);
+    return true;
+  });
+  ascends &= hashes.size() * sizeof(uint64_t) == row.size();
+  if (!good || !ascends || !plain(one) || !plain(two)) return;  // else no order is promised
+  require(at_once == after, "changes of members: at once they give another row");
+  const std::string_view as_one = joined;
+  require(change_members(row, {&as_one, 1}, at_once) && at_once == after, "changes of members: joined, another row");
+}
+
 }  // namespace
 
 void check_progress(std::string_view input) {
   Input in(input);
-  const uint8_t which = in.byte() % 8;
+  const uint8_t which = in.byte() % 10;
   if (which == 1) return control_rows(in);
+  if (which == 9) return changes_of_members(in);
   const Exact rest(in.rest());
   const std::string_view bytes = rest.view();
   switch (which) {
@@ -81,6 +129,8 @@ void check_progress(std::string_view input) {
     case 6:
       key<CounterId>(bytes, keys::parse_counter, keys::counter, "counter");
       return key<uint64_t>(bytes, keys::parse_number, keys::number, "number");
+    case 8:
+      return board_row(bytes);
     default: {
       OutKind kind{};
       ChangeId id;

@@ -23,6 +23,7 @@
 #include "operators/registry.h"
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/keys.h"
+#include "pipeline/engine/members.h"
 #include "pipeline/engine/out_rows.h"
 #include "pipeline/engine/rows.h"
 #include "pipeline/engine/store.h"
@@ -216,6 +217,15 @@ bool store_rows(const Store& store, Corpora& out) {
       change(static_cast<uint8_t>(kind), value);
     } else if (DeadKey dead; keys::parse_dead(key, dead)) {
       out.add("payload", "dead-letter", selected(28, value));
+    } else if (key.starts_with('B')) {
+      out.add("progress", "board-row", selected(8, std::string(key) + std::string(value.substr(0, 400))), 3);
+      const auto sized = [](std::string_view text) {
+        const auto size = static_cast<uint16_t>(text.size());
+        return std::string(reinterpret_cast<const char*>(&size), sizeof size) + std::string(text);
+      };
+      const std::string one = members_change(std::vector<uint64_t>{1, 5}, std::vector<uint64_t>{2, 7});
+      const std::string two = members_change(std::vector<uint64_t>{2, 3}, std::vector<uint64_t>{5});
+      out.add("progress", "members-changes", selected(9, sized(value.substr(0, 80)) + sized(one) + sized(two)), 3);
     } else if (key.starts_with('I')) {
       out.add("progress", "key-index", selected(4, key), 3);
       out.add("query", "page-token", selected(128, encode(PageToken{1, 2, 3, std::string(key)})), 3);

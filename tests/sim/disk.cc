@@ -8,6 +8,7 @@
 
 #include "operators/codec.h"
 #include "pipeline/engine/check.h"
+#include "pipeline/engine/members.h"
 
 namespace bellwether::sim {
 namespace {
@@ -18,7 +19,7 @@ uint64_t check_of(std::string_view key, std::string_view value) {
   return XXH3_64bits_withSeed(value.data(), value.size(), XXH3_64bits(key.data(), key.size()));
 }
 
-enum class Change : uint8_t { kPut = 1, kErase = 2, kEraseRange = 3 };
+enum class Change : uint8_t { kPut = 1, kErase = 2, kEraseRange = 3, kMembers = 4 };
 
 class SimWriteSet final : public WriteSet {
  public:
@@ -28,6 +29,9 @@ class SimWriteSet final : public WriteSet {
   void erase(Family family, std::string_view key) override { add(Change::kErase, family, key, {}); }
   void erase_range(Family family, std::string_view from, std::string_view to) override {
     if (from < to) add(Change::kEraseRange, family, from, to);
+  }
+  void change_members(std::string_view key, std::string_view change) override {
+    add(Change::kMembers, Family::kViews, key, change);
   }
   size_t bytes() const override { return body_.size(); }
   size_t rows() const override { return rows_; }
@@ -68,6 +72,18 @@ void put_in(Families& families, std::string_view body) {
       case Change::kEraseRange:
         rows.erase(rows.lower_bound(key), rows.lower_bound(value));
         break;
+      case Change::kMembers: {
+        std::string row;
+        const auto it = rows.find(key);
+        BELLWETHER_REQUIRE(change_members(it == rows.end() ? "" : it->second.value, {&value, 1}, row),
+                           "a change of members in the simulated log is none");
+        if (!row.empty()) {
+          rows.insert_or_assign(std::string(key), Row{row, check_of(key, row)});
+        } else if (it != rows.end()) {
+          rows.erase(it);
+        }
+        break;
+      }
     }
   }
 }

@@ -8,6 +8,7 @@
 #include "operators/referrals.h"
 #include "operators/scores.h"
 #include "pipeline/engine/cache.h"
+#include "pipeline/engine/members.h"
 #include "pipeline/sources/embedded_log.h"
 #include "tests/unit/repair_rig.h"
 
@@ -74,6 +75,15 @@ class Check : public ::testing::Test {
     remember(family, key);
     auto set = store_->new_write_set();
     set->erase(family, key);
+    repair::require(store_->write(*set, false));
+  }
+  // Puts somebody on a board, or takes them off.
+  void board(IndexId first, uint64_t cell, Key who, bool present) {
+    const std::string row = keys::members({static_cast<uint8_t>(first), cell, who});
+    remember(Family::kViews, row);
+    auto set = store_->new_write_set();
+    const std::vector<uint64_t> one = {who.hash}, none;
+    set->change_members(row, members_change(present ? none : one, present ? one : none));
     repair::require(store_->write(*set, false));
   }
   static std::string get(Family family, const std::string& key) {
@@ -156,14 +166,37 @@ TEST_F(Check, GoodStore) {
 
 TEST_F(Check, BoardWithoutARow) {
   const auto [key, s] = state<ScoresState>(OperatorId::kScores, is_user_with_points);
-  erase(Family::kViews, keys::index({static_cast<uint8_t>(IndexId::kProfileBoards), s.cells[4], key.key}));
+  board(IndexId::kProfileBoards, s.cells[4], key.key, false);
   EXPECT_TRUE(names(check(*store_), FaultKind::kIndex, {"\"" + s.id + "\"", "no row", "profile 0"}));
 }
 
 TEST_F(Check, BoardWithARowTooMany) {
   const auto [key, s] = state<ScoresState>(OperatorId::kScores, is_user_with_points);
-  put(Family::kViews, keys::index({static_cast<uint8_t>(IndexId::kCapabilityBoards), 7, key.key}), "");
+  board(IndexId::kCapabilityBoards, 7, key.key, true);
   EXPECT_TRUE(names(check(*store_), FaultKind::kIndex, {"\"" + s.id + "\"", "stands elsewhere", "capability 1"}));
+}
+
+// A row that is none, one out of order, one that names who belongs to another.
+TEST_F(Check, BoardWithABrokenRow) {
+  const auto [key, row] =
+      first(Family::kViews, [](std::string_view k, std::string_view) { return k.starts_with("B"); });
+  IndexKey at;
+  ASSERT_TRUE(keys::parse_members(key, at));
+  const auto bytes = [](std::initializer_list<uint64_t> hashes) {
+    const std::vector<uint64_t> come = hashes;
+    return members_change({}, come).substr(1);
+  };
+  const uint64_t low = at.key.hash;
+  for (const std::string& wrong :
+       {std::string(row, 1), bytes({low + 2, low + 1}), bytes({low, low}), bytes({low + (uint64_t{1} << 60)})}) {
+    put(Family::kViews, key, wrong);
+    // What else is said: the counts, and that its users stand nowhere.
+    const Found found = check(*store_);
+    EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const Fault& f) {
+      return f.kind == FaultKind::kUnreadable && f.where.starts_with("list row") &&
+             f.what.find("names who belongs elsewhere") != std::string::npos;
+    })) << text(found);
+  }
 }
 
 TEST_F(Check, ListOfATierNamesNobody) {
@@ -219,8 +252,8 @@ TEST_F(Check, PlaceAltered) {
   s.cells[0] += 8;
   put_state(key, s);
   erase(Family::kMeta, std::string(keys::kListed));  // or the board's counts were wrong too
-  erase(Family::kViews, keys::index({static_cast<uint8_t>(IndexId::kCapabilityBoards), cell, key.key}));
-  put(Family::kViews, keys::index({static_cast<uint8_t>(IndexId::kCapabilityBoards), cell + 8, key.key}), "");
+  board(IndexId::kCapabilityBoards, cell, key.key, false);
+  board(IndexId::kCapabilityBoards, cell + 8, key.key, true);
   EXPECT_TRUE(names(check(*store_), FaultKind::kScore, {"\"" + s.id + "\"", "boards"}));
 }
 

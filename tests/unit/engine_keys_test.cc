@@ -33,6 +33,10 @@ TEST(EngineKeys, Frozen) {
             "0000000000000009"
             "01"
             "0123456789abcdef");
+  EXPECT_EQ(hex(keys::members({33, 9, {KeyKind::kUser, 0xa123456789abcdef}})),
+            "4221"
+            "0000000000000009"
+            "010a");
   EXPECT_EQ(hex(keys::change(OutKind::kTier, {{-2, 1}, kName, 3})),
             "4302"
             "7ffffffffffffffe"
@@ -71,6 +75,12 @@ TEST(EngineKeys, ReadBack) {
   ASSERT_TRUE(keys::parse_index(keys::index({255, UINT64_MAX, kName.key}), index));
   EXPECT_EQ(index, (IndexKey{255, UINT64_MAX, kName.key}));
   EXPECT_LT(keys::index(index), keys::index_end(255));
+  ASSERT_TRUE(keys::parse_members(keys::members({255, UINT64_MAX, {KeyKind::kUser, UINT64_MAX}}), index));
+  EXPECT_EQ(index, (IndexKey{255, UINT64_MAX, {KeyKind::kUser, 0xf000000000000000}}));
+  EXPECT_LT(keys::members(index), keys::members_end(255));
+  EXPECT_LE(keys::members_from(255, UINT64_MAX), keys::members(index));
+  EXPECT_FALSE(keys::parse_members(keys::members_from(255, 0) + "\x01\x10", index));  // there is no 17th part
+  EXPECT_FALSE(keys::parse_members(keys::index(index), index));
   ChangeId change;
   OutKind kind;
   ASSERT_TRUE(keys::parse_change(keys::change(OutKind::kFlag, {{INT64_MIN, 9}, kName, 3}), kind, change));

@@ -207,21 +207,33 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
   const auto reach = [&] {
     ASSERT_TRUE(store->write(*under_way, true).ok());
     under_way.reset();
-    std::set<std::string> stored, expected;
-    for (const auto& [bytes, value] : rows(*store, Family::kViews)) stored.insert(bytes);
-    for (const IndexKey& k : carried) expected.insert(keys::index(k));
-    ASSERT_EQ(stored, expected);
+    std::set<IndexKey> stored;
+    for (const auto& [bytes, value] : rows(*store, Family::kViews)) {
+      const ListRow row = each_listed(bytes, value, [&](const IndexKey& at) {
+        ASSERT_TRUE(stored.insert(at).second);
+        ASSERT_EQ(bytes, is_board(at.index) ? keys::members(at) : keys::index(at));
+      });
+      ASSERT_EQ(row, ListRow::kGood);
+    }
+    ASSERT_EQ(stored, carried);
     // The counts are those of what is stored: as kept, as read by a restart, and as made anew for a store without them.
     std::map<std::pair<uint8_t, uint64_t>, uint64_t> rows_of;
     for (const IndexKey& k : carried)
-      if (ListCounts::counts(k.index)) ++rows_of[{k.index, k.order}];
+      if (is_board(k.index)) ++rows_of[{k.index, k.order}];
     ASSERT_EQ(places(*counts.tables()), rows_of);
-    for (const bool older : {false, true}) {
+    // One of before has a row for each user; of before that, no counts.
+    enum : uint8_t { kThis, kBefore, kBeforeThat };
+    for (const auto age : {kThis, kBefore, kBeforeThat}) {
       const auto copy = make_memory_store();
       const auto set = copy->new_write_set();
-      for (const auto& [bytes, value] : rows(*store, Family::kViews)) set->put(Family::kViews, bytes, value);
+      if (age == kThis) {
+        for (const auto& [bytes, value] : rows(*store, Family::kViews)) set->put(Family::kViews, bytes, value);
+      } else {
+        for (const IndexKey& k : carried) set->put(Family::kViews, keys::index(k), {});
+      }
       for (const auto& [bytes, value] : rows(*store, Family::kMeta))
-        if (!older) set->put(Family::kMeta, bytes, value);
+        if (age != kBeforeThat) set->put(Family::kMeta, bytes, value);
+      if (age == kBefore) set->put(Family::kMeta, keys::kListed, "1");
       ASSERT_TRUE(copy->write(*set, true).ok());
       ListCounts again;
       const auto made = copy->new_write_set();
@@ -229,17 +241,19 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
       ASSERT_EQ(places(*again.tables()), rows_of);
       ASSERT_TRUE(copy->write(*made, true).ok());
       ASSERT_EQ(rows(*copy, Family::kMeta), rows(*store, Family::kMeta));
+      ASSERT_EQ(rows(*copy, Family::kViews), rows(*store, Family::kViews));
     }
   };
+  const auto user = [&] { return Key{KeyKind::kUser, random() % 4 << 60 | random() % 5}; };  // of four rows
   std::set<IndexKey> model;
   for (int step = 0; step < 20'000; ++step) {
-    const IndexKey key{static_cast<uint8_t>(15 + random() % 3), random() % 20, {KeyKind::kUser, random() % 10}};
+    const IndexKey key{static_cast<uint8_t>(15 + random() % 3), random() % 20, user()};
     const bool present = !model.contains(key);
     index.set(key, present);
     present ? (void)model.insert(key) : (void)model.erase(key);
     if (random() % 50 == 0) {
       const uint64_t last = random() % 20;
-      const IndexKey from{key.index, random() % 20, {KeyKind::kUser, random() % 10}};
+      const IndexKey from{key.index, random() % 20, user()};
       const size_t limit = 1 + random() % 30;
       std::vector<IndexKey> found, expected;
       ASSERT_TRUE(index.scan(from, last, limit, found).ok());
@@ -268,11 +282,12 @@ TEST(EngineParts, BrokenCountsAndListsAreSaid) {
   };
   for (const Broken& b : {Broken{Family::kMeta, count, "", true}, Broken{Family::kMeta, count + "x", "\1", true},
                           Broken{Family::kMeta, count, "\xff\xff", true},
-                          Broken{Family::kViews, row.substr(0, row.size() - 1), "", false}}) {
+                          Broken{Family::kViews, row.substr(0, row.size() - 1), "", false},
+                          Broken{Family::kViews, keys::members({16, 9, {KeyKind::kUser, 7}}), "seven b", false}}) {
     const auto store = make_memory_store();
     const auto set = store->new_write_set();
     set->put(b.family, b.key, b.value);
-    if (b.counted) set->put(Family::kMeta, keys::kListed, "1");
+    if (b.counted) set->put(Family::kMeta, keys::kListed, "2");
     ASSERT_TRUE(store->write(*set, true).ok());
     ListCounts counts;
     const auto made = store->new_write_set();

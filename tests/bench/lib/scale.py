@@ -8,7 +8,15 @@ import shutil
 from lib.measure import folder_bytes, run_json
 from lib.plot import line_plot
 
+# Of every question but that for users: enough for what it asks, and all of them together stay within an hour.
+USERS_MAX = 100_000
 PLOTTED = {"per_s": "events/s", "cpu_s_per_m": "CPU s a million events", "peak_mib": "peak resident MiB"}
+
+
+def community(bench):
+    """The users and events of every question but that for users."""
+    users = min(bench.options.users, USERS_MAX)
+    return users, min(bench.options.mixed_events, 10 * users)
 
 
 def made(bench, name, *options):
@@ -102,7 +110,8 @@ def users(bench):
 
 def partitions(bench):
     sweep = Sweep(bench, "partitions", "partitions")
-    path = made(bench, "partitions", "--users", bench.options.users, "--events", bench.options.mixed_events)
+    count, events = community(bench)
+    path = made(bench, "partitions", "--users", count, "--events", events)
     dumps = set()
     for parts in (1, 2, 4, 8):
         files = split(bench, path, parts)
@@ -119,11 +128,10 @@ def partitions(bench):
 
 def unevenness(bench):
     sweep = Sweep(bench, "unevenness of authors", "Zipf exponent")
+    count, events = community(bench)
     for exponent in (0, 0.4, 0.8, 1.2):
-        path = made(
-            bench, f"zipf-{exponent}", "--users", bench.options.users, "--events", bench.options.mixed_events,
-            "--zipf-authors", exponent, "--zipf-likers", exponent,
-        )
+        options = ("--users", count, "--events", events, "--zipf-authors", exponent, "--zipf-likers", exponent)
+        path = made(bench, f"zipf-{exponent}", *options)
         runs = bench.repeated(lambda path=path: bench.replay(path), warm=False)
         sweep.add(exponent, f"Zipf exponent {exponent}", runs)
         path.unlink()
@@ -131,7 +139,8 @@ def unevenness(bench):
 
 
 def famous(bench):
-    options = ("--users", bench.options.users, "--events", bench.options.mixed_events)
+    count, events = community(bench)
+    options = ("--users", count, "--events", events)
     for name, more in (("nobody famous", ()), ("one author has a third", ("--famous-permille", 333))):
         path = made(bench, "famous", *options, *more)
         bench.table.add("scale", name, bench.repeated(lambda path=path: bench.replay(path), warm=False))
@@ -140,9 +149,10 @@ def famous(bench):
 
 def full_window(bench):
     sweep = Sweep(bench, "days of the window", "days of events")
+    count, month = community(bench)
     for days in (30, 90, 180):
-        events = bench.options.mixed_events * days // 30
-        path = made(bench, f"days-{days}", "--users", bench.options.users, "--events", events, "--minutes", days * 1440)
+        events = month * days // 30
+        path = made(bench, f"days-{days}", "--users", count, "--events", events, "--minutes", days * 1440)
         sweep.add(days, f"{days} days, {events:,} events", bench.repeated(lambda path=path: bench.replay(path), warm=False))
         data = bench.work / "replayed"
         bench.table.note("scale", f"{days} days: {folder_bytes(data / 'store') / events:.0f} bytes on disk an event")
@@ -152,6 +162,7 @@ def full_window(bench):
 
 
 def scale(bench):
-    """cost by users (10,000 and 100,000; --full: to 10 M), partitions, Zipf exponent, a famous author, a full window; plots"""
+    """cost by users (10,000 and 100,000; --full: to 10 M); at 100,000 users at most, by partitions, Zipf exponent, a
+    famous author, a full window; plots"""
     for question in (users, partitions, unevenness, famous, full_window):
         question(bench)
