@@ -11,132 +11,15 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <random>
-#include <set>
 #include <thread>
 
-#include "pipeline/engine/members.h"
+#include "tests/unit/store_rig.h"
 
 namespace bellwether {
 namespace {
 
 namespace fs = std::filesystem;
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "bellwether_store_XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-std::unique_ptr<Store> open_or_fail(const std::string& dir, StoreOptions options = {.block_cache_mb = 8}) {
-  std::unique_ptr<Store> store;
-  const Status status = open_rocks_store(dir, options, store);
-  EXPECT_EQ(status.message, "");
-  return store;
-}
-
-std::string refusal(const std::string& dir, StoreOptions options = {.block_cache_mb = 8}) {
-  std::unique_ptr<Store> store;
-  const Status status = open_rocks_store(dir, options, store);
-  EXPECT_EQ(store, nullptr);
-  return status.message;
-}
-
-void write_or_fail(Store& store, WriteSet& set, bool sync = false) {
-  const Status status = store.write(set, sync);
-  ASSERT_EQ(status.message, "");
-}
-
-void put(Store& store, Family family, std::string_view key, std::string_view value) {
-  auto set = store.new_write_set();
-  set->put(family, key, value);
-  write_or_fail(store, *set);
-}
-
-std::string get(const Store& store, Family family, std::string_view key) {
-  std::string value;
-  Status status;
-  const bool found = store.get(family, key, value, status);
-  EXPECT_EQ(status.message, "");
-  return found ? value : "(none)";
-}
-
-using Bounds = std::pair<std::string, std::string>;
-std::string scan(const Snapshot& snapshot, Family family, const Bounds& bounds, bool back = false,
-                 int rows_max = 1000) {
-  std::string seen;
-  const auto visit = [&](std::string_view key, std::string_view value) {
-    seen.append(key).append("=").append(value).append(" ");
-    return --rows_max > 0;
-  };
-  const Status status = back ? snapshot.scan_back(family, bounds.first, bounds.second, visit)
-                             : snapshot.scan(family, bounds.first, bounds.second, visit);
-  EXPECT_EQ(status.message, "");
-  return seen;
-}
-
-// Rows of members, and what was asked of them.
-class MembersModel {
- public:
-  explicit MembersModel(uint64_t seed) : random_(seed) {}
-  // One write: some rows change, one of them twice.
-  void change(Store& store) {
-    auto set = store.new_write_set();
-    for (int n = 0; n < 4; ++n) {
-      const std::string key = "B" + std::to_string(random_() % 3);
-      std::set<uint64_t>& members = rows_[key];
-      std::set<uint64_t> gone, come;
-      for (uint64_t i = random_() % 6; i > 0; --i) gone.insert(random_() % 12);
-      for (uint64_t i = random_() % 4; i > 0; --i)
-        if (const uint64_t member = random_() % 12; !gone.contains(member)) come.insert(member);
-      if (random_() % 4 == 0) gone = members, come.clear();
-      for (const uint64_t member : gone) members.erase(member);
-      members.insert(come.begin(), come.end());
-      const std::vector<uint64_t> out(gone.begin(), gone.end()), in(come.begin(), come.end());
-      set->change_members(key, members_change(out, in));
-    }
-    EXPECT_EQ(set->rows(), 4U);
-    EXPECT_EQ(store.write(*set, false).message, "");
-  }
-  void expect_in(const Snapshot& snapshot) const {
-    std::map<std::string, std::set<uint64_t>> forward, back, model = rows_;
-    std::erase_if(model, [](const auto& row) { return row.second.empty(); });
-    const auto into = [](auto& rows) {
-      return [&rows](std::string_view key, std::string_view row) {
-        EXPECT_FALSE(row.empty());
-        EXPECT_TRUE(each_member(row, [&](uint64_t member) { return rows[std::string(key)].insert(member).second; }));
-        return true;
-      };
-    };
-    EXPECT_EQ(snapshot.scan(Family::kViews, {}, {}, into(forward)).message, "");
-    EXPECT_EQ(snapshot.scan_back(Family::kViews, {}, {}, into(back)).message, "");
-    EXPECT_EQ(forward, model);
-    EXPECT_EQ(back, model);
-    for (const auto& [key, members] : rows_) {
-      std::string row;
-      Status status;
-      EXPECT_EQ(snapshot.get(Family::kViews, key, row, status), !members.empty());
-    }
-  }
-  const std::map<std::string, std::set<uint64_t>>& rows() const { return rows_; }
-
- private:
-  std::mt19937_64 random_;
-  std::map<std::string, std::set<uint64_t>> rows_;
-};
 
 class StoreTest : public ::testing::TestWithParam<bool> {
  protected:
@@ -196,23 +79,6 @@ TEST_P(StoreTest, ErasingARangeKeepsItsEnd) {
   write_or_fail(*store_, *set);
   EXPECT_EQ(scan(*store_->snapshot(), Family::kViews, {"", ""}), "a=a c=c ");
   EXPECT_EQ(get(*store_, Family::kOutbox, "b"), "other");
-}
-
-TEST_P(StoreTest, MembersAreSets) {
-  MembersModel model(2);
-  std::shared_ptr<const Snapshot> before;
-  for (int i = 0; i < 300; ++i) {
-    const MembersModel then = model;
-    before = store_->snapshot();
-    model.change(*store_);
-    then.expect_in(*before);
-    model.expect_in(*store_->snapshot());
-  }
-  auto set = store_->new_write_set();
-  for (const auto& [key, members] : model.rows()) set->erase(Family::kViews, key);
-  set->put(Family::kViews, "C", "");  // an empty row of another kind is a row
-  write_or_fail(*store_, *set);
-  EXPECT_EQ(scan(*store_->snapshot(), Family::kViews, {"", ""}), "C= ");
 }
 
 TEST_P(StoreTest, ScansKeepTheirBounds) {
@@ -447,26 +313,6 @@ TEST(RocksStore, GoesOnWithTheFormatBefore) {
     static bool written = false;
     written |= !read_only;
     EXPECT_EQ(get(*store, Family::kMeta, "format"), written ? "bellwether-store 2" : "bellwether-store 1");
-  }
-}
-
-// Through files, levels and openings, rows of members are the sets that were asked for, and empty ones are not there.
-TEST(RocksStore, MembersOverReopening) {
-  const TemporaryFolder folder;
-  MembersModel model(3);
-  static constexpr Family kPurged[] = {Family::kViews};
-  for (int round = 0; round < 12; ++round) {
-    const auto store = open_or_fail(folder.path());
-    for (int i = 0; i < 40; ++i) model.change(*store);
-    if (round % 3 == 1) {
-      bool held = false;
-      ASSERT_EQ(store
-                    ->purge(
-                        kPurged, store->snapshot()->sequence(), [] { return false; }, held)
-                    .message,
-                "");
-    }
-    model.expect_in(*store->snapshot());
   }
 }
 

@@ -10,6 +10,9 @@ from lib.plot import line_plot
 
 # Of every question but that for users: enough for what it asks, and all of them together stay within an hour.
 USERS_MAX = 100_000
+# For users: with it, what `replay` says of its memory bound is 2,032 MB.
+SMALL = ("engine.cache_mb=512",)
+MEMORY_MIB = 2048
 PLOTTED = {"per_s": "events/s", "cpu_s_per_m": "CPU s a million events", "peak_mib": "peak resident MiB"}
 
 
@@ -101,8 +104,11 @@ def users(bench):
         # Ten a user, but for the largest, where everybody appears twice: more takes hours.
         events = min(max(10 * count, 300_000), 20_000_000)
         path = made(bench, f"users-{count}", "--users", count, "--events", events, "--zipf-likers", 0)
-        figures = bench.repeated(lambda path=path: bench.replay(path), warm=False)
+        figures = bench.repeated(lambda path=path: bench.replay(path, *SMALL), warm=False)
         sweep.add(count, f"{count:,} users", figures)
+        peak = max(run["peak_mib"] for run in figures)
+        if peak > MEMORY_MIB:
+            raise RuntimeError(f"{count:,} users: {peak:,.0f} MiB resident, allowed: {MEMORY_MIB:,}")
         bench.table.note("scale", f"{count:,} users: first answer after SIGKILL {restart(bench, bench.work / 'replayed'):.2f} s")
         path.unlink()
     sweep.plot()

@@ -1,0 +1,80 @@
+// Stores for tests: on a disk of their own, and what is in them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "pipeline/engine/store.h"
+
+namespace bellwether {
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "bellwether_store_XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+inline std::unique_ptr<Store> open_or_fail(const std::string& dir, StoreOptions options = {.block_cache_mb = 8}) {
+  std::unique_ptr<Store> store;
+  const Status status = open_rocks_store(dir, options, store);
+  EXPECT_EQ(status.message, "");
+  return store;
+}
+
+inline std::string refusal(const std::string& dir, StoreOptions options = {.block_cache_mb = 8}) {
+  std::unique_ptr<Store> store;
+  const Status status = open_rocks_store(dir, options, store);
+  EXPECT_EQ(store, nullptr);
+  return status.message;
+}
+
+inline void write_or_fail(Store& store, WriteSet& set, bool sync = false) {
+  const Status status = store.write(set, sync);
+  ASSERT_EQ(status.message, "");
+}
+
+inline void put(Store& store, Family family, std::string_view key, std::string_view value) {
+  auto set = store.new_write_set();
+  set->put(family, key, value);
+  write_or_fail(store, *set);
+}
+
+inline std::string get(const Store& store, Family family, std::string_view key) {
+  std::string value;
+  Status status;
+  const bool found = store.get(family, key, value, status);
+  EXPECT_EQ(status.message, "");
+  return found ? value : "(none)";
+}
+
+using Bounds = std::pair<std::string, std::string>;
+inline std::string scan(const Snapshot& snapshot, Family family, const Bounds& bounds, bool back = false,
+                        int rows_max = 1000) {
+  std::string seen;
+  const auto visit = [&](std::string_view key, std::string_view value) {
+    seen.append(key).append("=").append(value).append(" ");
+    return --rows_max > 0;
+  };
+  const Status status = back ? snapshot.scan_back(family, bounds.first, bounds.second, visit)
+                             : snapshot.scan(family, bounds.first, bounds.second, visit);
+  EXPECT_EQ(status.message, "");
+  return seen;
+}
+
+}  // namespace bellwether
