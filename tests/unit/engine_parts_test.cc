@@ -202,6 +202,8 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
     ASSERT_TRUE(counts.open(*store, *first).ok());
     ASSERT_TRUE(store->write(*first, true).ok());
   }
+  // Of four rows of a board.
+  const auto user = [&] { return Key{KeyKind::kUser, random() % 4 << 60 | random() % 5}; };
   std::unique_ptr<WriteSet> under_way;  // as above
   std::set<IndexKey> carried;
   const auto reach = [&] {
@@ -216,6 +218,29 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
       ASSERT_EQ(row, ListRow::kGood);
     }
     ASSERT_EQ(stored, carried);
+    // Walked from anywhere, both ways, and who stands in them.
+    const auto snapshot = store->snapshot();
+    for (int walk = 0; walk < 20; ++walk) {
+      const IndexKey at{static_cast<uint8_t>(15 + walk % 3), random() % 21, user()};
+      const size_t limit = 1 + random() % 8;
+      std::vector<IndexKey> found, expected;
+      const auto into = [&](const IndexKey& k) {
+        found.push_back(k);
+        return found.size() < limit;
+      };
+      ASSERT_TRUE(scan_list(*snapshot, at, walk < 10 ? UINT64_MAX : 15, into).ok());
+      for (const IndexKey& k : carried)
+        if (k.index == at.index && !(k < at) && (walk < 10 || k.order <= 15) && expected.size() < limit)
+          expected.push_back(k);
+      ASSERT_EQ(found, expected);
+      found.clear(), expected.clear();
+      ASSERT_TRUE(scan_list_back(*snapshot, at.index, walk == 0 ? nullptr : &at, into).ok());
+      for (auto k = carried.rbegin(); k != carried.rend(); ++k)
+        if (k->index == at.index && (walk == 0 || *k < at) && expected.size() < limit) expected.push_back(*k);
+      ASSERT_EQ(found, expected);
+      Status status;
+      ASSERT_EQ(is_listed(*snapshot, at, status), carried.contains(at));
+    }
     // The counts are those of what is stored: as kept, as read by a restart, and as made anew for a store without them.
     std::map<std::pair<uint8_t, uint64_t>, uint64_t> rows_of;
     for (const IndexKey& k : carried)
@@ -244,7 +269,6 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
       ASSERT_EQ(rows(*copy, Family::kViews), rows(*store, Family::kViews));
     }
   };
-  const auto user = [&] { return Key{KeyKind::kUser, random() % 4 << 60 | random() % 5}; };  // of four rows
   std::set<IndexKey> model;
   for (int step = 0; step < 20'000; ++step) {
     const IndexKey key{static_cast<uint8_t>(15 + random() % 3), random() % 20, user()};
