@@ -16,6 +16,10 @@ bool same_row(const Key& a, const Key& b) {
   return a.kind == b.kind && a.hash >> keys::kPartShift == b.hash >> keys::kPartShift;
 }
 
+bool same_cell(const IndexKey& a, const IndexKey& b) {
+  return a.index == b.index && a.order == b.order && a.key.kind == b.key.kind;
+}
+
 }  // namespace
 
 ListRow each_listed(std::string_view key, std::string_view value, absl::FunctionRef<void(const IndexKey&)> each) {
@@ -57,10 +61,15 @@ Status scan_list(const Snapshot& snapshot, const IndexKey& from, uint64_t last_o
     status = snapshot.scan(Family::kViews, keys::members(from), end_of(keys::members_from, keys::members_end),
                            [&](std::string_view key, std::string_view row) {
                              IndexKey at;
-                             good = keys::parse_members(key, at) && each_member(row, [&](uint64_t member) {
-                                      at.key.hash = member;
-                                      return at < from || (more = visit(at));
-                                    });
+                             if (!(good = keys::parse_members(key, at))) return false;
+                             const uint64_t least = same_cell(at, from) ? from.key.hash : 0;
+                             good = each_member(
+                                 row,
+                                 [&](uint64_t member) {
+                                   at.key.hash = member;
+                                   return more = visit(at);
+                                 },
+                                 least);
                              return good && more;
                            });
   }
@@ -84,10 +93,15 @@ Status scan_list_back(const Snapshot& snapshot, uint8_t list, const IndexKey* be
                                 before != nullptr ? keys::members(*before) + '\0' : keys::members_end(list),
                                 [&](std::string_view key, std::string_view row) {
                                   IndexKey at;
-                                  good = keys::parse_members(key, at) && each_member_back(row, [&](uint64_t member) {
-                                           at.key.hash = member;
-                                           return (before != nullptr && !(at < *before)) || (more = visit(at));
-                                         });
+                                  if (!(good = keys::parse_members(key, at))) return false;
+                                  const bool ends = before != nullptr && same_cell(at, *before);
+                                  good = each_member_back(
+                                      row,
+                                      [&](uint64_t member) {
+                                        at.key.hash = member;
+                                        return more = visit(at);
+                                      },
+                                      ends ? &before->key.hash : nullptr);
                                   return good && more;
                                 });
   }

@@ -94,16 +94,16 @@ bool change_members(std::string_view row, std::span<const std::string_view> chan
   return true;
 }
 
-bool each_member(std::string_view row, absl::FunctionRef<bool(uint64_t)> each) {
+bool each_member(std::string_view row, absl::FunctionRef<bool(uint64_t)> each, uint64_t least) {
   if (row.size() % kBytes != 0) return false;
-  for (size_t i = 0; i < row.size() / kBytes; ++i)
+  for (size_t i = place_of(row, least); i < row.size() / kBytes; ++i)
     if (!each(member_at(row, i))) break;
   return true;
 }
 
-bool each_member_back(std::string_view row, absl::FunctionRef<bool(uint64_t)> each) {
+bool each_member_back(std::string_view row, absl::FunctionRef<bool(uint64_t)> each, const uint64_t* end) {
   if (row.size() % kBytes != 0) return false;
-  for (size_t i = row.size() / kBytes; i > 0; --i)
+  for (size_t i = end != nullptr ? place_of(row, *end) : row.size() / kBytes; i > 0; --i)
     if (!each(member_at(row, i - 1))) break;
   return true;
 }

@@ -24,9 +24,11 @@ bool join_changes(std::span<const std::string_view> changes, std::string& out);
 // be in already. False: what is there is no row, or no change.
 bool change_members(std::string_view row, std::span<const std::string_view> changes, std::string& out);
 
-// Calls each(member) in ascending order, until it returns false. False: this is no row.
-bool each_member(std::string_view row, absl::FunctionRef<bool(uint64_t member)> each);
-bool each_member_back(std::string_view row, absl::FunctionRef<bool(uint64_t member)> each);
+// Calls each(member) in ascending order, from the first that is not below `least`, until it returns false; or
+// backwards, from the last that is below `end`, null: from the last. False: this is no row.
+bool each_member(std::string_view row, absl::FunctionRef<bool(uint64_t member)> each, uint64_t least = 0);
+bool each_member_back(std::string_view row, absl::FunctionRef<bool(uint64_t member)> each,
+                      const uint64_t* end = nullptr);
 bool has_member(std::string_view row, uint64_t member);
 
 }  // namespace bellwether
