@@ -52,6 +52,12 @@ void likely_states(const Fact& fact, const CommunityConfig& community,
   }
 }
 
+void likely_states_of_new(const Fact& fact, const CommunityConfig&,
+                          absl::FunctionRef<void(OperatorId op, Key key)> each) {
+  // A user's first day active is told to their scores.
+  if (fact.home.kind == KeyKind::kUser) each(OperatorId::kScores, fact.home);
+}
+
 OperatorId home_operator(KeyKind kind) {
   switch (kind) {
     case KeyKind::kUser:

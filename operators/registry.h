@@ -18,5 +18,8 @@ const Operator* find_operator(OperatorId id);
 // fetch them in time. A hint; nothing depends on it.
 void likely_states(const Fact& fact, const CommunityConfig& community,
                    absl::FunctionRef<void(OperatorId op, Key key)> each);
+// Those that it will ask for besides where its home has no state yet.
+void likely_states_of_new(const Fact& fact, const CommunityConfig& community,
+                          absl::FunctionRef<void(OperatorId op, Key key)> each);
 
 }  // namespace bellwether

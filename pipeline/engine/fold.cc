@@ -102,12 +102,32 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
     ++missing;
   }
   if (missing == 0) return {};
+  if (Status status = load_wanted(missing); !status.ok()) return status;
+  for (size_t i = 0; i < likely_.size(); ++i)
+    if (likely_slots_[i] == nullptr) likely_slots_[i] = shard(likely_[i].key.hash).cache().look(likely_[i]);
+  // Whose home has turned out to be new.
+  missing = 0;
+  for (size_t r = 0; r < records.size(); ++r) {
+    if (likely_of_[r] == likely_of_[r + 1]) continue;
+    const CacheSlot* const home = likely_slots_[likely_of_[r]];
+    if (home == nullptr || !home->blank || home->dirty) continue;
+    operators_.likely_new(*records[r], versions_[env_.version].config, [&](OperatorId op, Key of) {
+      if (shard(of.hash).cache().look({op, of}) != nullptr) return;
+      wanted_[shard_of(of.hash, static_cast<uint32_t>(shards_.size()))].push_back({op, of});
+      ++missing;
+    });
+  }
+  return missing == 0 ? Status() : load_wanted(missing);
+}
+
+// What is in wanted_, `count` in all.
+Status TickRunner::load_wanted(size_t count) {
   std::vector<Status> statuses(shards_.size());
   const auto load = [&](size_t s) {
     statuses[s] = shards_[s]->cache().load(wanted_[s]);
     wanted_[s].clear();
   };
-  if (pool_.threads() > 1 && missing >= options_.parallel_items) {
+  if (pool_.threads() > 1 && count >= options_.parallel_items) {
     pool_.run(shards_.size(), load);
   } else {
     for (size_t s = 0; s < shards_.size(); ++s)
@@ -115,8 +135,6 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   }
   for (Status& status : statuses)
     if (!status.ok()) return std::move(status);
-  for (size_t i = 0; i < likely_.size(); ++i)
-    if (likely_slots_[i] == nullptr) likely_slots_[i] = shard(likely_[i].key.hash).cache().look(likely_[i]);
   return {};
 }
 

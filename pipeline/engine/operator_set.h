@@ -26,10 +26,15 @@ class OperatorSet {
 
   // `homes`: by KeyKind, the operator that facts of that home go to; kNone where there is none (kEvent, kCommunity).
   // `analyse`: what Context::analyse runs; a pure function of the input and of what it reads. `likely`: the states to
-  // fetch ahead of a fact, a hint; null: its home alone.
+  // fetch ahead of a fact, a hint; null: its home alone. `likely_new`: those to fetch besides where its home has no
+  // state yet; null: none.
   OperatorSet(std::span<const Operator* const> operators, const std::array<OperatorId, kKeyKinds>& homes,
-              Analyse analyse, Likely likely = nullptr)
-      : operators_(operators.begin(), operators.end()), homes_(homes), analyse_(std::move(analyse)), likely_(likely) {
+              Analyse analyse, Likely likely = nullptr, Likely likely_new = nullptr)
+      : operators_(operators.begin(), operators.end()),
+        homes_(homes),
+        analyse_(std::move(analyse)),
+        likely_(likely),
+        likely_new_(likely_new) {
     for (const Operator* op : operators_) {
       const size_t id = static_cast<size_t>(op->id());
       BELLWETHER_REQUIRE(id != 0 && id < 0x8000, "operator %s has id %zu", op->name(), id);
@@ -59,16 +64,25 @@ class OperatorSet {
   void likely(const Fact& fact, const CommunityConfig& community,
               absl::FunctionRef<void(OperatorId op, Key key)> each) const {
     if (likely_ == nullptr) return each(home(fact.home.kind), fact.home);
-    likely_(fact, community, [&](OperatorId op, Key key) {
+    hint(likely_, fact, community, each);
+  }
+  void likely_new(const Fact& fact, const CommunityConfig& community,
+                  absl::FunctionRef<void(OperatorId op, Key key)> each) const {
+    if (likely_new_ != nullptr) hint(likely_new_, fact, community, each);
+  }
+
+ private:
+  void hint(Likely of, const Fact& fact, const CommunityConfig& community,
+            absl::FunctionRef<void(OperatorId op, Key key)> each) const {
+    of(fact, community, [&](OperatorId op, Key key) {
       if (find(op) != nullptr) each(op, key);
     });
   }
 
- private:
   std::vector<const Operator*> operators_, by_id_;
   std::array<OperatorId, kKeyKinds> homes_;
   Analyse analyse_;
-  Likely likely_;
+  Likely likely_, likely_new_;
 };
 
 }  // namespace bellwether

@@ -1,7 +1,6 @@
 // The store in RocksDB: the only file that knows it. Column families share one write-ahead log, so that a batch over
 // all of them is one record of it; they share one block cache, and memtables are charged to that cache, so that one
 // number bounds the memory.
-#include <rocksdb/cache.h>
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
@@ -11,7 +10,6 @@
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
-#include <rocksdb/write_batch.h>
 #include <rocksdb/write_buffer_manager.h>
 #include <unistd.h>
 
@@ -183,8 +181,9 @@ struct Database {
   std::string path;
   std::string pid_file;                    // empty: none written
   rocksdb::FileLock* read_lock = nullptr;  // read-only opening takes no lock of its own
+  rocksdb::ReadOptions passing;  // for the fold, which keeps states: what queries come back to stays in the block cache
 
-  Database() = default;
+  Database() { passing.fill_cache = false; }
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
   ~Database() {
@@ -312,7 +311,7 @@ class RocksStore final : public Store {
   }
 
   bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
-    return database_->read({}, family, key, status, [&](std::string_view found) { value = found; });
+    return database_->read(database_->passing, family, key, status, [&](std::string_view found) { value = found; });
   }
 
   Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
@@ -326,8 +325,8 @@ class RocksStore final : public Store {
     for (const std::string_view key : keys) slices.push_back(slice(key));
     std::vector<rocksdb::PinnableSlice> pinned(count);
     std::vector<rocksdb::Status> statuses(count);
-    database_->db->MultiGet({}, database_->handle(family), count, slices.data(), pinned.data(), statuses.data(),
-                            std::is_sorted(keys.begin(), keys.end()));
+    database_->db->MultiGet(database_->passing, database_->handle(family), count, slices.data(), pinned.data(),
+                            statuses.data(), std::is_sorted(keys.begin(), keys.end()));
     Status result;
     for (size_t i = 0; i < count; ++i) {
       if (statuses[i].ok()) {

@@ -18,7 +18,7 @@ namespace {
 const OperatorSet& operators() {
   static const OperatorSet set = [] {
     std::array<OperatorId, kKeyKinds> homes{};
-    return OperatorSet(all_operators(), homes, run_analysis, likely_states);
+    return OperatorSet(all_operators(), homes, run_analysis, likely_states, likely_states_of_new);
   }();
   return set;
 }

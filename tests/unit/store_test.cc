@@ -263,6 +263,40 @@ TEST(RocksStore, MemoryStaysInItsBound) {
   EXPECT_GE(store->figures().bytes_on_disk, 50'000'000U);
 }
 
+// Blocks that only the fold reads take no place from those that queries come back to.
+TEST(RocksStore, WhatPassesIsNotKept) {
+  const TemporaryFolder folder;
+  {
+    const auto store = open_or_fail(folder.path());
+    auto set = store->new_write_set();
+    std::mt19937_64 random(3);
+    std::string value(1000, ' ');
+    for (int i = 1000; i < 3000; ++i) {
+      for (char& c : value) c = static_cast<char>(random());
+      set->put(Family::kState, std::to_string(i), value);
+    }
+    write_or_fail(*store, *set, true);
+  }
+  const auto store = open_or_fail(folder.path());  // now it stands in files
+  std::vector<std::string> values;
+  std::vector<bool> found;
+  std::string value;
+  Status status;
+  const auto kept = [&] { return store->figures().block_cache_bytes; };
+  ASSERT_EQ(get(*store, Family::kState, "1000"), get(*store, Family::kState, "1000"));  // index and filter are kept
+  const size_t before = kept();
+  for (int i = 1000; i < 3000; i += 2) {
+    const std::string a = std::to_string(i), b = std::to_string(i + 1);
+    const std::vector<std::string_view> both = {a, b};
+    ASSERT_EQ(store->multi_get(Family::kState, both, values, found).message, "");
+    ASSERT_TRUE(found[0] && found[1] && store->get(Family::kState, a, value, status));
+  }
+  EXPECT_LT(kept(), before + 100'000);
+  const auto snapshot = store->snapshot();
+  for (int i = 1000; i < 3000; ++i) ASSERT_TRUE(snapshot->get(Family::kState, std::to_string(i), value, status));
+  EXPECT_GT(kept(), before + 1'000'000);
+}
+
 TEST(RocksStore, DroppedFilesFreeTheDisk) {
   const TemporaryFolder folder;
   const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8});

@@ -1,0 +1,63 @@
+// What records will need is read many at once before their ticks, not one by one while they are folded. Nothing but
+// time depends on it, so it is counted.
+#include <gtest/gtest.h>
+
+#include <utility>
+
+#include "pipeline/tools/times.h"
+#include "tests/unit/repair_rig.h"
+
+namespace bellwether {
+namespace {
+
+using repair::Folder;
+
+// Counts how states are read.
+class Counting final : public Store {
+ public:
+  std::unique_ptr<WriteSet> new_write_set() override { return store_->new_write_set(); }
+  Status write(WriteSet& set, bool sync) override { return store_->write(set, sync); }
+  bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
+    one_ += family == Family::kState;
+    return store_->get(family, key, value, status);
+  }
+  Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
+                   std::vector<bool>& found) const override {
+    many_ += family == Family::kState ? keys.size() : 0;
+    return store_->multi_get(family, keys, values, found);
+  }
+  std::shared_ptr<const Snapshot> snapshot() const override { return store_->snapshot(); }
+  Status drop_range(Family family, std::string_view from, std::string_view to) override {
+    return store_->drop_range(family, from, to);
+  }
+  Figures figures() const override { return store_->figures(); }
+  size_t one() const { return one_; }
+  size_t many() const { return many_; }
+
+ private:
+  std::unique_ptr<Store> store_ = make_memory_store();
+  mutable size_t one_ = 0, many_ = 0;
+};
+
+TEST(FetchAhead, WhoIsNewIsReadWithTheOthers) {
+  const Folder folder;
+  const std::string file = folder / "likes.jsonl";
+  constexpr int kLikes = 400;  // each by a new user, of a new post of a new author, in a tick of its own
+  {
+    std::ofstream out(file);
+    for (int i = 0; i < kLikes; ++i)
+      out << R"({"id":"e)" << i << R"(","time":")" << time_text((int64_t{1'740'000'000} + i) * kSecondUs)
+          << R"(","user":"liker)" << i << R"(","like":{"post":"p)" << i << R"(","author":"a)" << i
+          << R"(","kind":"LIKE_KIND_LIKE"}})"
+          << "\n";
+  }
+  Counting store;
+  repair::replay(file, store);
+  EXPECT_EQ(repair::progress_of(store).account().applied, static_cast<uint64_t>(kLikes));
+  // Of each like: the liker's home and scores, the post, the author's scores and bursts.
+  EXPECT_GE(store.many(), 5U * kLikes);
+  EXPECT_LE(store.one(), static_cast<size_t>(kLikes) / 10);
+}
+
+}  // namespace
+}  // namespace bellwether
