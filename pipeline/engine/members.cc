@@ -41,7 +41,11 @@ bool settled(std::span<const std::string_view> texts, Changes& out) {
     const size_t left = r.left();
     if (!r.ok() || left % kBytes != 0 || gone > left / kBytes) return false;
     const std::string_view all = text.substr(text.size() - left);
-    for (size_t i = 0; i < left / kBytes; ++i) out.emplace_back(member_at(all, i), i >= gone);
+    for (size_t i = 0; i < left / kBytes; ++i) {
+      const uint64_t member = member_at(all, i);
+      if (i != 0 && i != gone && member <= out.back().first) return false;
+      out.emplace_back(member, i >= gone);
+    }
   }
   if (texts.size() == 1) {  // both parts ascend
     const auto come = std::find_if(out.begin(), out.end(), [](const auto& change) { return change.second; });

@@ -80,7 +80,9 @@ TEST(Members, WhatIsNoneIsSaid) {
   EXPECT_FALSE(refused(row, good));
   EXPECT_TRUE(refused(row.substr(1), good));
   for (const std::string& bad : {std::string(), good.substr(0, 16), good + "x", "\x03" + good.substr(1),
-                                 std::string(1, '\xff'), std::string(11, '\xff') + good})
+                                 std::string(1, '\xff'), std::string(11, '\xff') + good,
+                                 good.substr(0, 1) + good.substr(9, 8) + good.substr(1, 8),  // they do not ascend
+                                 good.substr(0, 9) + good.substr(1, 8)})
     EXPECT_TRUE(refused(row, bad));
   const std::string_view bad = "\x05", fine = good;
   std::string out;
