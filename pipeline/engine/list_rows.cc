@@ -5,8 +5,6 @@
 namespace bellwether {
 namespace {
 
-constexpr size_t kConvertedBytes = size_t{8} << 20;  // a write
-
 Status damaged() {
   return Status::error(
       "a list's row cannot be read: the store is damaged; restore a backup, or replay the logs into a new folder");
@@ -137,7 +135,7 @@ void write_place(const IndexPlace& place, const std::vector<std::pair<Key, bool>
   }
 }
 
-Status convert_boards(Store& store) {
+Status convert_boards(Store& store, size_t write_bytes) {
   const auto set = store.new_write_set();
   const auto snapshot = store.snapshot();
   const std::string begin = keys::index_from(static_cast<uint8_t>(IndexId::kCapabilityBoards), 0);
@@ -151,7 +149,7 @@ Status convert_boards(Store& store) {
     set->change_members(keys::members(row), members_change({}, come));
     bytes += come.size() * sizeof(uint64_t);
     come.clear();
-    if (bytes < kConvertedBytes) return true;
+    if (bytes < write_bytes) return true;
     set->erase_range(Family::kViews, from, until);
     from = until, bytes = 0;
     written = store.write(*set, false);

@@ -43,7 +43,7 @@ bool is_listed(const Snapshot& snapshot, const IndexKey& key, Status& status);
 void write_place(const IndexPlace& place, const std::vector<std::pair<Key, bool>>& changes, WriteSet& set);
 
 // Stores of before boards had rows for many users have one for each: writes the one form and takes the other away, with
-// writes of some MB. Killed in between, it goes on when called again.
-Status convert_boards(Store& store);
+// writes of so many bytes of members. Killed in between, it goes on when called again.
+Status convert_boards(Store& store, size_t write_bytes = size_t{8} << 20);
 
 }  // namespace bellwether

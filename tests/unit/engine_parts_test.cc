@@ -297,6 +297,35 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
   }
 }
 
+// Whichever write of it fails, the next call makes of the rest what one call makes of all; other lists stay.
+TEST(EngineParts, ConversionOfBoardsGoesOnAfterAFailure) {
+  const auto fill = [](Store& store) {
+    const auto set = store.new_write_set();
+    for (uint64_t n = 0; n < 60; ++n)
+      for (const uint8_t list : {2, 16, 17})
+        set->put(Family::kViews, keys::index({list, n % 4, {KeyKind::kUser, n % 5 << 60 | n}}), {});
+    EXPECT_TRUE(store.write(*set, true).ok());
+  };
+  const auto at_once = make_memory_store();
+  fill(*at_once);
+  ASSERT_TRUE(convert_boards(*at_once).ok());
+  const auto expected = rows(*at_once, Family::kViews);
+  EXPECT_EQ(expected.size(), 60U + 2 * 4 * 5);
+  int failures = 0, halves = 0;
+  for (bool failed = true; failed; ++failures) {
+    MemoryFaults faults;
+    const auto store = make_memory_store(&faults);
+    fill(*store);
+    faults.fail_write_after = failures;
+    failed = !convert_boards(*store, 24).ok();
+    halves += rows(*store, Family::kViews) != expected;
+    faults.fail_write_after = -1;
+    ASSERT_TRUE(convert_boards(*store, 24).ok());
+    ASSERT_EQ(rows(*store, Family::kViews), expected) << "write " << failures;
+  }
+  EXPECT_GT(halves, 10);
+}
+
 TEST(EngineParts, BrokenCountsAndListsAreSaid) {
   const std::string count = keys::list_count(16, 9), row = keys::index({16, 9, {KeyKind::kUser, 7}});
   struct Broken {

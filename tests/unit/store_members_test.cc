@@ -59,12 +59,16 @@ class MembersModel {
   std::map<std::string, std::set<uint64_t>> rows_;
 };
 
-class StoreMembers : public ::testing::TestWithParam<bool> {
- protected:
-  void SetUp() override { store_ = GetParam() ? open_or_fail(folder_.path()) : make_memory_store(); }
-  TemporaryFolder folder_;
-  std::unique_ptr<Store> store_;
-};
+using StoreMembers = BothStores;
+
+// All files are rewritten.
+void rewrite(Store& store) {
+  static constexpr Family kPurged[] = {Family::kViews};
+  bool held = false;
+  const auto never = [] { return false; };
+  ASSERT_EQ(store.purge(kPurged, store.snapshot()->sequence(), never, held).message, "");
+  ASSERT_FALSE(held);
+}
 
 TEST_P(StoreMembers, MembersAreSets) {
   MembersModel model(2);
@@ -83,25 +87,16 @@ TEST_P(StoreMembers, MembersAreSets) {
   EXPECT_EQ(scan(*store_->snapshot(), Family::kViews, {"", ""}), "C= ");
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, StoreMembers, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "Rocks" : "Memory"; });
+INSTANTIATE_TEST_SUITE_P(Both, StoreMembers, ::testing::Bool(), store_name);
 
 // Through files, levels and openings, rows of members are the sets that were asked for, and empty ones are not there.
 TEST(RocksStore, MembersOverReopening) {
   const TemporaryFolder folder;
   MembersModel model(3);
-  static constexpr Family kPurged[] = {Family::kViews};
   for (int round = 0; round < 12; ++round) {
     const auto store = open_or_fail(folder.path());
     for (int i = 0; i < 40; ++i) model.change(*store);
-    if (round % 3 == 1) {
-      bool held = false;
-      ASSERT_EQ(store
-                    ->purge(
-                        kPurged, store->snapshot()->sequence(), [] { return false; }, held)
-                    .message,
-                "");
-    }
+    if (round % 3 == 1) rewrite(*store);
     model.expect_in(*store->snapshot());
   }
 }
@@ -116,15 +111,7 @@ TEST(RocksStore, EmptyMembersLeaveTheFiles) {
       set->change_members("B" + std::to_string(i), members_change(come ? none : one, come ? one : none));
     write_or_fail(*store, *set);
   }
-  static constexpr Family kPurged[] = {Family::kViews};
-  for (int i = 0; i < 2; ++i) {  // the first makes rows of what was changed, the second takes the empty ones out
-    bool held = false;
-    ASSERT_EQ(store
-                  ->purge(
-                      kPurged, store->snapshot()->sequence(), [] { return false; }, held)
-                  .message,
-              "");
-  }
+  for (int i = 0; i < 2; ++i) rewrite(*store);  // the first makes rows of the changes, the second takes the empty out
   EXPECT_LT(store->figures().estimated_rows, 100U);
 }
 

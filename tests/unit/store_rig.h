@@ -77,4 +77,13 @@ inline std::string scan(const Snapshot& snapshot, Family family, const Bounds& b
   return seen;
 }
 
+// A test of both: on disk where its parameter is true, else in memory.
+class BothStores : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override { store_ = GetParam() ? open_or_fail(folder_.path()) : make_memory_store(); }
+  TemporaryFolder folder_;
+  std::unique_ptr<Store> store_;
+};
+inline std::string store_name(const ::testing::TestParamInfo<bool>& info) { return info.param ? "Rocks" : "Memory"; }
+
 }  // namespace bellwether

@@ -21,12 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class StoreTest : public ::testing::TestWithParam<bool> {
- protected:
-  void SetUp() override { store_ = GetParam() ? open_or_fail(folder_.path()) : make_memory_store(); }
-  TemporaryFolder folder_;
-  std::unique_ptr<Store> store_;
-};
+using StoreTest = BothStores;
 
 TEST_P(StoreTest, FamiliesAreApart) {
   put(*store_, Family::kState, "k", "state");
@@ -207,8 +202,7 @@ TEST_P(StoreTest, FiguresGrow) {
   EXPECT_GE(figures.memtable_bytes, 1'000'000U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, StoreTest, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "Rocks" : "Memory"; });
+INSTANTIATE_TEST_SUITE_P(Both, StoreTest, ::testing::Bool(), store_name);
 
 TEST(MemoryStore, FailsWhenToldAndChangesNothing) {
   MemoryFaults faults;
