@@ -12,6 +12,7 @@
 #include "operators/rings.h"
 #include "operators/rings_book.h"
 #include "operators/rings_graph.h"
+#include "operators/rings_hits.h"
 #include "operators/rings_numbers.h"
 #include "operators/rings_share.h"
 
@@ -31,14 +32,7 @@ constexpr uint64_t kLeastShareOfMean = 400;  // permille of the members' mean hi
 // Users and posts by their numbers in the book, in the order of their hashes.
 using Users = std::vector<uint32_t>;
 
-struct Target {
-  uint32_t post = 0;
-  uint64_t author = 0;
-  int64_t from_us = 0, to_us = 0;  // the window, both included
-  RingSpan span;                   // the same in whole buckets
-  Prob others = 1;                 // how likely a like of a non-member in that window is on this post
-  Nats gain = 0;                   // after paying for the window
-};
+using Target = BlockTarget;
 
 struct Block {
   Users members;
@@ -94,7 +88,7 @@ class BitRows {
 class BlockTest {
  public:
   BlockTest(RingBook& book, const RingInput& input, const RingsConfig& config, const RingBounds& bounds)
-      : book_(book), config_(config), bounds_(bounds), share_(book, input.pulse) {
+      : book_(book), config_(config), bounds_(bounds), share_(book, input.pulse), hits_(book) {
     const RingCounts all = input.figures.over(input.figures.epoch);
     users_ = std::max<uint64_t>(all.users, 2);
     posts_ = std::max<uint64_t>(all.posts, 2);
@@ -278,7 +272,8 @@ class BlockTest {
     share_.look_closer(left_out, bounds_.closer_posts);
     candidates.swap(targets);
     choose(candidates, choice, targets);
-    keep_first(targets, std::max(bounds_.targets, config_.targets_min), [this](const Target& a, const Target& b) {
+    const uint32_t most = std::clamp(bounds_.targets, config_.targets_min, RingHits::kTargetsMax);
+    keep_first(targets, most, [this](const Target& a, const Target& b) {
       return a.gain != b.gain ? a.gain > b.gain : book_.post_hash(a.post) < book_.post_hash(b.post);
     });
     std::sort(targets.begin(), targets.end(),
@@ -344,62 +339,6 @@ class BlockTest {
     return best;
   }
 
-  // What a user did on the targets of a block, within their windows, and what was to be expected: for each target their
-  // likes in the window (this one too) times its share of the non-members' likes then.
-  struct Hits {
-    uint32_t hits = 0;
-    uint64_t expected_q20 = 0;
-  };
-
-  // The targets of a block as hits_of needs them: by post, and in the order in which their windows open and close.
-  void lay_out(const std::vector<Target>& targets) {
-    targets_ = &targets;
-    const uint32_t n = static_cast<uint32_t>(targets.size());
-    ++laid_out_;
-    target_.resize(book_.posts());
-    opening_.resize(n), closing_.resize(n), tries_.resize(n);
-    for (uint32_t t = 0; t < n; ++t) {
-      target_[targets[t].post] = {laid_out_, t};
-      opening_[t] = closing_[t] = t;
-    }
-    std::sort(opening_.begin(), opening_.end(),
-              [&](uint32_t a, uint32_t b) { return targets[a].span.from < targets[b].span.from; });
-    std::sort(closing_.begin(), closing_.end(),
-              [&](uint32_t a, uint32_t b) { return targets[a].span.to < targets[b].span.to; });
-  }
-
-  Hits hits_of(uint32_t user) {
-    Hits h;
-    const std::vector<Target>& targets = *targets_;
-    const auto likes = book_.likes(user);
-    const uint32_t n = static_cast<uint32_t>(likes.size());
-    work_ += n + targets.size();
-    uint32_t at = 0;
-    for (const uint32_t t : opening_) {
-      while (at < n && likes[at].bucket < targets[t].span.from) ++at;
-      tries_[t] = 1 - at;
-    }
-    at = 0;
-    for (const uint32_t t : closing_) {
-      while (at < n && likes[at].bucket < targets[t].span.to) ++at;
-      tries_[t] += at;
-    }
-    const uint32_t first = book_.first_like(user);
-    for (uint32_t l = 0; l < n; ++l) {
-      if (likes[l].post >= target_.size()) continue;
-      const auto [laid_out, t] = target_[likes[l].post];
-      if (laid_out != laid_out_) continue;
-      const Target& target = targets[t];
-      if (likes[l].bucket < target.span.from || likes[l].bucket >= target.span.to) continue;
-      --tries_[t];  // counted already
-      const int64_t time_us = book_.detail(first + l).time_us;
-      h.hits += time_us >= target.from_us && time_us <= target.to_us;
-    }
-    for (size_t t = 0; t < targets.size(); ++t)
-      h.expected_q20 += std::min<uint64_t>(uint64_t{tries_[t]} * targets[t].others, kProbOne) >> (30 - kNatBits);
-    return h;
-  }
-
   // Of the targets' likers; `before`: how many members there were.
   Users choose_members(size_t before, const std::vector<Target>& targets) {
     struct Liker {
@@ -419,13 +358,14 @@ class BlockTest {
       return a.hits != b.hits ? a.hits > b.hits : by_hash(a.user, b.user);
     });
     const Nats choice = ln_ratio(std::max<uint64_t>(users_, before), before) + kNat;
-    lay_out(targets);
+    hits_.lay_out(targets);
     std::vector<std::pair<uint32_t, uint32_t>> convinced;
     uint64_t sum = 0;
     for (const Liker& liker : likers) {
       book_.read_user(liker.user);
-      const Hits h = hits_of(liker.user);
-      if (poisson_llr(h.hits, h.expected_q20) > choice) convinced.push_back({liker.user, h.hits}), sum += h.hits;
+      work_ += book_.likes(liker.user).size() + targets.size();
+      if (const uint32_t hits = hits_.convincing(liker.user, choice); hits != 0)
+        convinced.push_back({liker.user, hits}), sum += hits;
     }
     // Who likes far less of the targets than the others do is a bystander.
     Users chosen;
@@ -440,9 +380,11 @@ class BlockTest {
     const size_t m = block.members.size(), n = block.targets.size();
     uint64_t hits = 0, expected_q20 = 0;
     Nats by_target = 0, by_member = 0;
-    lay_out(block.targets);
+    hits_.lay_out(block.targets);
+    work_ += m * n;
     for (const uint32_t user : block.members) {
-      const Hits h = hits_of(user);
+      work_ += book_.likes(user).size();
+      const RingHits::Hits h = hits_.of(user);
       hits += h.hits, expected_q20 += h.expected_q20;
       by_member += poisson_llr(h.hits, h.expected_q20);
     }
@@ -469,13 +411,7 @@ class BlockTest {
   absl::node_hash_map<std::pair<Users, std::vector<uint32_t>>, Step> steps_;  // by members and targets' posts
   // Kept from call to call.
   std::vector<uint32_t> places_, place_;
-  struct Laid {
-    uint32_t out = 0, target = 0;
-  };
-  const std::vector<Target>* targets_ = nullptr;
-  uint32_t laid_out_ = 0;
-  std::vector<Laid> target_;  // by post
-  std::vector<uint32_t> opening_, closing_, tries_;
+  RingHits hits_;
 };
 
 RingFinding to_finding(const Block& block, const RingBook& book, const RingsConfig& config) {
