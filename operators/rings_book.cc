@@ -115,6 +115,9 @@ void RingBook::read_post(uint32_t post) {
   Post& p = posts_[post];
   p.rows = {begin + (end - begin - std::min(end - begin, Limits::kPostLikers)), end};
   for (uint32_t row = begin; row < p.rows.begin; ++row) users_[row_users_[row]].last_row = row_next_[row];  // too old
+  row_buckets_.resize(end);
+  for (uint32_t row = begin; row < end; ++row)
+    row_buckets_[row] = static_cast<uint16_t>(floor_div(row_times_[row], kBucketUs) - base_);
   find_reaches(p.rows);
 
   for (uint32_t like = p.last_like; like != kNone; like = details_[like].next) {

@@ -84,6 +84,10 @@ class RingBook {
   uint32_t row_user(uint32_t row) const { return row_users_[row]; }
   uint32_t row_like(uint32_t row) const { return row_likes_[row]; }  // kNone: none, or its user has not been read
   const Reach& reach(uint32_t row) const { return reaches_[row]; }
+  const uint16_t* row_buckets() const { return row_buckets_.data(); }
+  // What is known of a post, or of a row's time and reach, is asked for soon: memory is slow.
+  void expect_post(uint32_t post) const { __builtin_prefetch(&posts_[post]); }
+  void expect_row(uint32_t row) const { __builtin_prefetch(&reaches_[row]), __builtin_prefetch(&row_times_[row]); }
 
   // The bucket that a window from or to that time begins or ends with, within 0..kBuckets - 1.
   uint32_t bucket(int64_t time_us) const {
@@ -126,6 +130,7 @@ class RingBook {
   std::vector<LikeDetail> details_;
   std::vector<int64_t> row_times_;
   std::vector<uint32_t> row_users_, row_posts_, row_likes_, row_next_;
+  std::vector<uint16_t> row_buckets_;
   std::vector<Reach> reaches_;
   absl::flat_hash_map<uint32_t, std::vector<uint32_t>> alone_;
   std::vector<RingLike> read_likes_;  // being read

@@ -282,19 +282,30 @@ class BlockTest {
   }
 
   void choose(const std::vector<Target>& candidates, Nats choice, std::vector<Target>& targets) {
+    constexpr size_t kPostsAhead = 16;
     targets.clear();
-    for (const Target& candidate : candidates) {
-      const Target t = best_window(candidate, choice);
+    for (size_t i = 0; i <= candidates.size(); ++i) {
+      // Rows lie all over the book: the next candidate's are on their way while this one's windows are tried.
+      if (i + kPostsAhead < candidates.size()) book_.expect_post(candidates[i + kPostsAhead].post);
+      if (i < candidates.size()) {
+        share_.rows_on(candidates[i].post, next_places_);
+        const uint32_t first_row = book_.rows(candidates[i].post).begin;
+        for (const uint32_t place : next_places_) book_.expect_row(first_row + place);
+      }
+      places_.swap(next_places_);
+      if (i == 0) continue;
+      const Target t = best_window(candidates[i - 1], choice, next_places_);
       if (t.gain > choice) targets.push_back(t);
     }
   }
 
   // The window with the highest gain, the first of equals; of those that gain more than `choice`: else whatever.
-  Target best_window(const Target& target, Nats choice) {
-    share_.rows_on(target.post, places_);
+  // `places`: members' rows on the post.
+  Target best_window(const Target& target, Nats choice, const std::vector<uint32_t>& places) {
     const RingBook::Rows& rows = book_.rows(target.post);
     const int64_t* const times = book_.row_times() + rows.begin;
-    const uint32_t count = rows.count(), members = static_cast<uint32_t>(places_.size());
+    const uint16_t* const buckets = book_.row_buckets() + rows.begin;
+    const uint32_t count = rows.count(), members = static_cast<uint32_t>(places.size());
     work_ += count / 64 + Limits::kScales * members;
     const Nats cost = ln(Limits::kScales * std::max<uint64_t>(count, 1));
     const int64_t birth = book_.birth_us(target.post);
@@ -306,21 +317,20 @@ class BlockTest {
       // The rows, and the members' places among them, of the window and of its whole buckets: all move on only.
       uint32_t first_member = 0, low = 0, high = 0, low_member = 0, high_member = 0;
       for (uint32_t i = 0; i < members; ++i) {
-        const uint32_t last = places_[i], first = book_.reach(rows.begin + last).begin[s];
-        while (places_[first_member] < first) ++first_member;
+        const uint32_t last = places[i], first = book_.reach(rows.begin + last).begin[s];
+        while (places[first_member] < first) ++first_member;
         const uint32_t x = i - first_member + 1, n = last - first + 1;
         if (x < kMembersOnTarget) continue;
         const int64_t to = times[last], from = to - int64_t{Limits::kScaleS[s]} * kSecondUs;
         // Before the post was there nobody could like it: what went on then says nothing.
-        const int64_t start = std::max(from, std::min(birth, times[first]));
-        const RingSpan span{book_.bucket(start), book_.bucket(to) + 1};
+        const int64_t start = birth <= from ? from : std::min(birth, times[first]);
+        const RingSpan span{book_.bucket(start), buckets[last] + 1u};
         if (!of_block) {
-          const int64_t low_us = book_.bucket_us(span.from), high_us = book_.bucket_us(span.to);
-          low = static_cast<uint32_t>(std::lower_bound(times + low, times + first, low_us) - times);
+          low = first_from(buckets, low, first, span.from);
           high = std::max(high, last + 1);
-          while (high < count && times[high] < high_us) ++high;
-          while (places_[low_member] < low) ++low_member;
-          while (high_member < members && places_[high_member] < high) ++high_member;
+          while (high < count && buckets[high] < span.to) ++high;
+          while (places[low_member] < low) ++low_member;
+          while (high_member < members && places[high_member] < high) ++high_member;
         }
         const Prob share_now = share_.in(span, s, of_block, high - low, high_member - low_member);
         const Nats gain = binomial_llr(x, n, share_now) - cost;
@@ -337,6 +347,16 @@ class BlockTest {
       best.others = ring_share(best_n - best_x, now - std::min<uint64_t>(now, share_.members_likes(best.span)), ever);
     }
     return best;
+  }
+
+  // The first of the rows from `low` up to `end` that is not before that bucket, else `end`. Most often it is near.
+  static uint32_t first_from(const uint16_t* buckets, uint32_t low, uint32_t end, uint32_t bucket) {
+    constexpr uint32_t kNear = 8;
+    uint32_t at = end;
+    for (uint32_t steps = 0; at > low && buckets[at - 1] >= bucket; --at)
+      if (++steps > kNear)
+        return static_cast<uint32_t>(std::lower_bound(buckets + low, buckets + at, bucket) - buckets);
+    return at;
   }
 
   // Of the targets' likers; `before`: how many members there were.
@@ -410,7 +430,7 @@ class BlockTest {
   RingWork work_ = 0;
   absl::node_hash_map<std::pair<Users, std::vector<uint32_t>>, Step> steps_;  // by members and targets' posts
   // Kept from call to call.
-  std::vector<uint32_t> places_, place_;
+  std::vector<uint32_t> places_, next_places_, place_;
   RingHits hits_;
 };
 

@@ -1,6 +1,6 @@
 // What a user did on the targets of a block under test, and what was to be expected of them. Asked for every liker of
-// the targets in every round, so the targets are laid out for it: a user costs a step a like and three a target, without
-// a search.
+// the targets in every round, so the targets are laid out for it: a user costs a step a like and three a target,
+// without a search.
 #pragma once
 
 #include <cstdint>

@@ -35,9 +35,9 @@ class RingNumbers {
     return at;
   }
   void grow() {
-    std::vector<Slot> old(slots_.size() * 4);
+    std::vector<Slot> old(slots_.size() * 2);
     old.swap(slots_);
-    shift_ -= 2;
+    --shift_;
     for (const Slot& slot : old)
       if (slot.number != kNone) slots_[place(slot.hash)] = slot;
   }

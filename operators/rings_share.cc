@@ -145,7 +145,8 @@ void RingShare::look_closer(const std::vector<uint32_t>& left_out, size_t most) 
   if (book_.row_count() != rows) find_rows();
   // Sums stand at the number of likes of rest_ before their bucket: there are as many places as likes, and a bucket is
   // found in rest_.
-  near_.assign(rest_.back() + 1, Sums{});
+  near_.clear();
+  near_.resize(rest_.back() + 1);
   for (const uint32_t user : members_) {
     for (const RingBook::Like& like : book_.likes(user)) {
       if (left_out_[like.post] == turn_) continue;

@@ -47,7 +47,8 @@ struct Case {
   bool crooked = false;  // the two sides of the ledger differ
   uint32_t heavy = 0;    // likes of one member, or of so many, on posts that nobody else likes
   uint32_t heavy_users = 1;
-  int64_t grain_us = 1000;  // times are multiples of it: equal ones occur
+  int64_t grain_us = 1000;          // times are multiples of it: equal ones occur
+  int64_t spread_us = 20 * kDayUs;  // after a post's birth, over which its likes come
 };
 
 // A community of the kind that an analysis sees: its ledger, and pairs with evidence around rings and by chance.
@@ -60,7 +61,7 @@ struct Community {
       if (below(5) != 0) ledger.births[post(p)] = kNow - static_cast<int64_t>(below(95 * kDayUs));
     for (uint32_t i = 0; i < c.likes; ++i) {
       const uint64_t p = std::min(below(c.posts), below(c.posts));
-      like(std::min(below(c.users), below(c.users)), p, near_birth(p, 20 * kDayUs));
+      like(std::min(below(c.users), below(c.users)), p, near_birth(p, c.spread_us));
     }
     for (uint32_t r = 0; r < c.rings; ++r) ring();
     for (uint32_t i = 0; i < c.heavy; ++i)
@@ -169,6 +170,12 @@ TEST(RingsModel, TimesInWholeBucketsAndHours) {
 
 TEST(RingsModel, FewPostsManyLikes) {
   EXPECT_GE(compare({.users = 80, .posts = 40, .likes = 3000, .rings = 4}, 20, eager()), 10u);
+}
+
+// Dozens of likes of a post within ten minutes.
+TEST(RingsModel, Crowds) {
+  EXPECT_GE(compare({.posts = 30, .likes = 3000, .rings = 6, .spread_us = 30 * kMinuteUs}, 40, eager()), 5u);
+  EXPECT_GE(compare({.posts = 30, .likes = 3000, .rings = 6, .spread_us = 15 * kDayUs}, 40, eager()), 5u);
 }
 
 TEST(RingsModel, LedgersWhoseSidesDiffer) {
