@@ -174,7 +174,7 @@ TEST(RingsModel, FewPostsManyLikes) {
 
 // Dozens of likes of a post within ten minutes.
 TEST(RingsModel, Crowds) {
-  EXPECT_GE(compare({.posts = 30, .likes = 3000, .rings = 6, .spread_us = 30 * kMinuteUs}, 40, eager()), 5u);
+  EXPECT_GE(compare({.posts = 80, .likes = 8000, .rings = 10, .spread_us = 60 * kMinuteUs}, 60, eager()), 10u);
   EXPECT_GE(compare({.posts = 30, .likes = 3000, .rings = 6, .spread_us = 15 * kDayUs}, 40, eager()), 5u);
 }
 
