@@ -353,7 +353,12 @@ Result<CommunityConfig> parse_canonical(std::string_view text) {
   loader.read_tree(tree.value(), "community");
   loader.check(false);
   const auto config = std::move(loader).result();
-  return config.ok() ? Result(config.value().community) : Result<CommunityConfig>::failed(config.errors());
+  if (!config.ok()) return Result<CommunityConfig>::failed(config.errors());
+  CommunityConfig community = config.value().community;
+  // Before there was the key everybody's minutes were the clock's.
+  const auto names_it = [](const YamlNode& member) { return member.key == "own_minutes"; };
+  if (std::none_of(tree.value().members.begin(), tree.value().members.end(), names_it)) community.own_minutes = false;
+  return community;
 }
 
 }  // namespace bellwether

@@ -37,7 +37,8 @@ Result<std::vector<std::string>> keys_set_in(std::string_view text, const std::s
 
 // The community part as text, the same for the same values: YAML, every key in the schema's order. It is what a version
 // of the configuration is in the control log. parse_canonical() of it gives the same configuration; a key that it does
-// not name (it was written by an older program) has its default.
+// not name (it was written by an older program) has its default, or where that differs the value by which the older
+// program went.
 std::string canonical(const CommunityConfig& community);
 Result<CommunityConfig> parse_canonical(std::string_view text);
 // XXH3 of the canonical text.

@@ -251,6 +251,8 @@ void tier_keys(Table& t) {
   t.whole(
       "community.visible_delay_hours", 0, 720, "hours",
       [](Config & c) -> auto& { return c.community.visible_delay_hours; });
+  t.boolean(
+      "community.own_minutes", [](Config & c) -> auto& { return c.community.own_minutes; });
 }
 
 void detection_keys(Table& t) {

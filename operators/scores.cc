@@ -90,7 +90,7 @@ class Scores final : public OperatorOf<ScoresState> {
       return w.opened_us + (static_cast<int64_t>(community.window_days) + 30) * kDayUs < now;
     });
     if (evaluate(s, key, context))
-      report(s, scored, now, context);
+      report(s, key, scored, now, context);
     else
       s.report_due |= scored;  // with the tier, as soon as that is known
     wake(s, key, context);
@@ -408,14 +408,16 @@ class Scores final : public OperatorOf<ScoresState> {
     }
   }
 
-  // At most one score record a user and event minute: the first change of a minute goes out at once, later ones at the
-  // next minute.
-  static void report(ScoresState& s, bool scored, int64_t now, Context& context) {
-    const int64_t minute = floor_div(now, kMinuteUs);
+  // At most one score record a user and minute: the first change of a minute goes out at once, later ones at the next
+  // minute. A user's minutes begin at a moment of their own (own_minutes): with everybody's at once, in a busy
+  // community the turn of the minute is several ticks' work.
+  static void report(ScoresState& s, Key key, bool scored, int64_t now, Context& context) {
     if (!scored && !s.report_due) return;
+    const int64_t begin = context.community().own_minutes ? hours_of_their_own(key) % kMinuteUs : 0;
+    const int64_t minute = floor_div(now - begin, kMinuteUs);
     if (minute == s.reported_minute) {
       s.report_due = true;
-      context.wake_at((minute + 1) * kMinuteUs);
+      context.wake_at((minute + 1) * kMinuteUs + begin);
       return;
     }
     s.reported_minute = minute, s.report_due = false;

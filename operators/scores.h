@@ -92,7 +92,7 @@ struct ScoresState final : State {
   TierMachine machine;
   std::vector<WithoutFlag> without;
   std::vector<uint32_t> cells;          // as last put into the boards: capabilities, then profiles; 0 = in none
-  int64_t reported_minute = INT64_MIN;  // event minute of the last score record
+  int64_t reported_minute = INT64_MIN;  // of the last score record; minutes begin at a moment of the user's own
   bool report_due = false;
   OpenRows rows;  // newest, in fold order
   std::vector<Block> blocks;

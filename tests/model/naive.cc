@@ -314,7 +314,8 @@ Outcome recompute(const std::vector<Event>& events, const World& world, int64_t 
       if (!waits) look_at_tier(tier, n, world.community, now, own_hour);
       if (tier.tier != before) user.steps.push_back({at.slot, before, tier.tier, n.profile[0]});
 
-      // A score is reported at most once a minute: what came later in it is due at the next.
+      // A score is reported at most once a minute, which begins at the user's own second: what came later in it is due
+      // at the next.
       const auto wake = [&](int64_t at_us) {
         const int64_t slot = std::max(at.slot + 1, floor_div(at_us + kSlotUs - 1, kSlotUs));
         alarm = std::min(alarm, slot);
@@ -322,11 +323,13 @@ Outcome recompute(const std::vector<Event>& events, const World& world, int64_t 
       if (waits) {
         report_due |= scored;
       } else if (scored || report_due) {
-        report_due = now / minute == reported;
+        const int64_t begin = world.community.own_minutes ? own_hours % minute : 0,
+                      number = floor_div(now - begin, minute);
+        report_due = number == reported;
         if (report_due)
-          wake((now / minute + 1) * minute);
+          wake((number + 1) * minute + begin);
         else
-          user.reports.push_back({at.slot, tier.tier, n.capability, n.profile}), reported = now / minute;
+          user.reports.push_back({at.slot, tier.tier, n.capability, n.profile}), reported = number;
       }
       if (const int64_t day = asked.oldest_day(at); day != INT64_MAX) wake(log.leaves_us(day, name));
       if (const int64_t expiry = asked.soonest_expiry(at); expiry != kNever) wake(expiry);

@@ -503,6 +503,7 @@ TEST(Canonical, RoundTrips) {
   community.tiers[4].gates.points_micros = {1, 2, 3, 4};
   community.rings.enabled = false;
   community.memberships = {"a, \"b\"", "ü"};
+  community.own_minutes = false;
   check();
   community.memberships.clear();
   check();
@@ -542,6 +543,20 @@ TEST(Canonical, LayoutIsFrozen) {
                               "  beta_recruiting:\n"
                               "    innovation: 1\n"
                               "    communication: 0.2\n"));
+}
+
+// A version that an older program put on stays what it was.
+TEST(Canonical, KeysOfLaterProgramsAreAsBefore) {
+  CommunityConfig before = default_config().community;
+  before.own_minutes = false;
+  std::string text = canonical(before);
+  const std::string line = "own_minutes: false\n";
+  ASSERT_THAT(text, HasSubstr(line));
+  text.erase(text.find(line), line.size());
+  const auto back = parse_canonical(text);
+  ASSERT_TRUE(back.ok()) << back.error_text();
+  EXPECT_EQ(back.value(), before);
+  EXPECT_FALSE(parse_canonical("").value().own_minutes);
 }
 
 TEST(Canonical, BrokenTextIsRefused) {
