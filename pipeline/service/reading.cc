@@ -179,46 +179,46 @@ Status Reading::walk(BoardNumber board, bool best_first, const std::optional<Pla
                      const std::function<bool(const Place&, bool)>& visit) const {
   Status status;
   bool go_on = true;
-  std::optional<Place> behind = after;
-  std::optional<IndexKey> from;
-  if (after)
-    from = best_first ? IndexKey{list_of_board(board), uint64_t{after->cell} + 1, {KeyKind{0}, 0}}
-                      : IndexKey{list_of_board(board), uint64_t{after->cell} - 1, {KeyKind{0xff}, UINT64_MAX}};
-  while (go_on) {
-    // The next cell that holds anybody.
-    uint32_t cell = 0;
-    status = at_->scan_index(index_of(board), plus_of(board), best_first, from, [&](const IndexKey& row) {
-      cell = static_cast<uint32_t>(row.order);
-      return false;
-    });
-    if (!status.ok() || cell == 0) return status;
-    const bool resumed = behind && behind->cell == cell;
+  // The cells that hold anybody are known without a look into the store.
+  const std::vector<CellTable::Cell>& cells = this->cells(board).cells;
+  const size_t n = cells.size();
+  const auto passed_cell = [&](size_t i) {
+    const uint64_t cell = cells[best_first ? i : n - 1 - i].cell;
+    return best_first ? cell > after->cell : cell < after->cell;
+  };
+  size_t i = 0;
+  for (size_t end = after ? n : 0; i < end;) {  // the first one not passed
+    const size_t middle = i + (end - i) / 2;
+    passed_cell(middle) ? i = middle + 1 : end = middle;
+  }
+  for (; i < n && go_on; ++i) {
+    const auto cell = static_cast<uint32_t>(cells[best_first ? i : n - 1 - i].cell);
+    const bool resumed = after && after->cell == cell;
     const Sorted places = sorted(board, cell, status);
     if (!status.ok()) return status;
     if (places != nullptr) {
       const auto passed = [&](const Place& p) {
         if (!resumed) return false;
-        const uint128 sum = rebased(*behind, p.base);
+        const uint128 sum = rebased(*after, p.base);
         if (p.sum != sum) return best_first ? p.sum > sum : p.sum < sum;
-        return best_first ? p.user >= behind->user : p.user <= behind->user;
+        return best_first ? p.user >= after->user : p.user <= after->user;
       };
-      const size_t n = places->size();
-      for (size_t i = 0; i < n && go_on; ++i) {
-        const Place& p = best_first ? (*places)[i] : (*places)[n - 1 - i];
+      const size_t users = places->size();
+      for (size_t u = 0; u < users && go_on; ++u) {
+        const Place& p = best_first ? (*places)[u] : (*places)[users - 1 - u];
         if (!passed(p)) go_on = visit(p, true);
       }
     } else {  // too many of one cell: as the list has them
-      std::optional<IndexKey> within = from;
-      if (resumed) within = IndexKey{list_of_board(board), cell, {KeyKind::kUser, behind->user}};
+      const IndexKey begin = best_first
+                                 ? IndexKey{list_of_board(board), uint64_t{cell} + 1, {KeyKind{0}, 0}}
+                                 : IndexKey{list_of_board(board), uint64_t{cell} - 1, {KeyKind{0xff}, UINT64_MAX}};
+      const IndexKey within = resumed ? IndexKey{list_of_board(board), cell, {KeyKind::kUser, after->user}} : begin;
       status = at_->scan_index(index_of(board), plus_of(board), best_first, within, [&](const IndexKey& row) {
         if (row.order != cell) return false;
         return go_on = visit({cell, 0, 0, row.key.hash}, false);
       });
       if (!status.ok()) return status;
     }
-    behind.reset();
-    from = best_first ? IndexKey{list_of_board(board), cell, {KeyKind{0}, 0}}
-                      : IndexKey{list_of_board(board), cell, {KeyKind{0xff}, UINT64_MAX}};
   }
   return status;
 }

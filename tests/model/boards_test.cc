@@ -113,6 +113,57 @@ TEST(Boards, ListsGoOverWhateverHappens) {
   EXPECT_GE(seen.went_on, seen.held / 2);
 }
 
+// Pages of a board go on where the one before ended, in a cell of more users than are sorted too, both ways.
+TEST(Boards, PagesOfACellTooLargeToSort) {
+  constexpr uint64_t kMany = 20'500, kFew = 900, kPage = 3'000;  // users liked once, thrice
+  std::vector<std::string> records;
+  const auto like = [&](uint64_t author, uint64_t time) {
+    const std::string number = std::to_string(records.size());
+    records.push_back(R"({"id":"e)" + number + R"(","time":"2026-01-01T00:)" + (time < 10 ? "0" : "") +
+                      std::to_string(time) + R"(:00Z","user":"fan)" + number + R"(","like":{"post":"p)" +
+                      std::to_string(author) + R"(","author":"u)" + std::to_string(author) +
+                      R"(","kind":"LIKE_KIND_LIKE"}})");
+  };
+  for (uint64_t u = 0; u < kMany + kFew; ++u) like(u, u * 20 / (kMany + kFew));
+  for (uint64_t u = 0; u < 2 * kFew; ++u) like(u % kFew, 30);
+  const auto store = make_memory_store();
+  const auto published = run_engine(default_config(), *store, {records});
+  ASSERT_NE(published, nullptr);
+  const Reading reading(published);
+  ASSERT_EQ(reading.cells(kOverallBoard).total, kMany + kFew);
+  const auto page = [&](bool best_first, const std::optional<Place>& after, size_t most) {
+    std::vector<Place> places;
+    const Status status = reading.walk(kOverallBoard, best_first, after, [&](const Place& place, bool exact) {
+      if (places.size() == most) return false;
+      EXPECT_EQ(exact, reading.cells(kOverallBoard).at(place.cell).second == kFew);
+      places.push_back(place);
+      return true;
+    });
+    EXPECT_TRUE(status.ok()) << status.message;
+    return places;
+  };
+  for (const bool best_first : {true, false}) {
+    const std::vector<Place> all = page(best_first, {}, SIZE_MAX);
+    EXPECT_EQ(all.size(), kMany + kFew);
+    std::vector<Place> pages;
+    for (std::optional<Place> after;;) {
+      const std::vector<Place> next = page(best_first, after, kPage);
+      pages.insert(pages.end(), next.begin(), next.end());
+      if (next.size() < kPage) break;
+      ASSERT_LE(pages.size(), all.size());
+      after = next.back();
+    }
+    EXPECT_TRUE(std::ranges::equal(pages, all, same));
+    for (size_t i = 1; i < all.size(); ++i) {
+      const auto order = [](const Place& p) { return std::pair(p.cell, p.user); };
+      const bool large = all[i].cell == all[i - 1].cell && reading.cells(kOverallBoard).at(all[i].cell).second != kFew;
+      if (all[i].cell != all[i - 1].cell || large) {
+        EXPECT_EQ(order(all[i]) < order(all[i - 1]), best_first) << i;
+      }
+    }
+  }
+}
+
 TEST(Boards, WithoutKnowingWhoMovedListsAreMadeAnew) {
   MovesKept kept;
   const auto commit = [](uint64_t number, size_t users) {
