@@ -103,8 +103,7 @@ struct CommunityConfig {
   uint32_t hysteresis_percent = 90;                 // a tier is lost below so much of its entry
   uint32_t grace_days = 14;
   uint32_t visible_delay_hours = 0;  // how long members see the tier from before a flag
-  bool own_minutes =
-      true;  // in each a user has one score record: they begin at a moment of their own; else all at once
+  bool own_minutes = true;  // a user's minutes, of a score record each, begin at a second of their own, not the clock's
   RingsConfig rings;
   BurstsConfig bursts;
   RankingConfig ranking;

@@ -27,7 +27,7 @@ void count_upto(const Order& ascending, std::vector<uint16_t>& upto) {
 
 void RingHits::lay_out(const std::vector<BlockTarget>& targets) {
   for (const uint32_t post : posts_) is_target_[post / 64] = 0;
-  posts_.clear();
+  posts_.clear(), own_places_.clear();
   const auto n = static_cast<uint32_t>(targets.size());
   is_target_.resize(book_.posts() / 64 + 1, 0), place_.resize(book_.posts());
   laid_.resize(n), windows_.resize(n), order_.resize(n), own_.assign(n, 1);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <random>
+#include <string>
 
 #include "operators/limits.h"
 
@@ -89,44 +90,43 @@ struct Rig {
   }
 };
 
-TEST(RingHits, AreThePlainCount) {
-  uint64_t hits = 0;
+// Calls each(rig, user number) for the users of some communities, under layouts of few and of many targets.
+template <class Each>
+void each_user(Each&& each) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
     Rig rig(seed);
     for (int layout = 0; layout < 5; ++layout) {
       rig.draw_targets();
-      for (uint64_t user = 1; user <= kUsers; ++user) {
-        const uint32_t number = rig.book.user(user);
-        const RingHits::Hits is = rig.hits.of(number), should = rig.naive(number);
-        ASSERT_EQ(is.hits, should.hits) << "seed " << seed << ", user " << user;
-        ASSERT_EQ(is.expected_q20, should.expected_q20) << "seed " << seed << ", user " << user;
-        hits += is.hits;
-      }
+      for (uint64_t user = 1; user <= kUsers && !testing::Test::HasFailure(); ++user) each(rig, rig.book.user(user));
     }
   }
+}
+
+TEST(RingHits, AreThePlainCount) {
+  uint64_t hits = 0;
+  each_user([&](Rig& rig, uint32_t user) {
+    const RingHits::Hits is = rig.hits.of(user), should = rig.naive(user);
+    EXPECT_EQ(is.hits, should.hits) << "user " << user;
+    EXPECT_EQ(is.expected_q20, should.expected_q20) << "user " << user;
+    hits += is.hits;
+  });
   EXPECT_GT(hits, 1000u);
 }
 
 // To stop early changes nobody's fate, also next to the choice itself.
 TEST(RingHits, StoppingEarlyDecidesAlike) {
   std::map<bool, int> decided;
-  for (uint64_t seed = 1; seed <= 10; ++seed) {
-    Rig rig(seed);
-    for (int layout = 0; layout < 5; ++layout) {
-      rig.draw_targets();
-      for (uint64_t user = 1; user <= kUsers; ++user) {
-        const uint32_t number = rig.book.user(user);
-        const RingHits::Hits h = rig.naive(number);
-        const Nats llr = poisson_llr(h.hits, h.expected_q20);
-        for (const Nats choice : {3 * kNat, kNat, llr - 1, llr, llr + 1, llr + kNat / 4}) {
-          if (choice < kNat) continue;
-          const uint32_t should = llr > choice ? h.hits : 0;
-          ASSERT_EQ(rig.hits.convincing(number, choice), should) << "seed " << seed << ", user " << user;
-          ++decided[should != 0];
-        }
-      }
+  each_user([&](Rig& rig, uint32_t user) {
+    const RingHits::Hits h = rig.naive(user);
+    const Nats llr = poisson_llr(h.hits, h.expected_q20);
+    for (const Nats choice : {3 * kNat, kNat, llr - 1, llr, llr + 1, llr + kNat / 4}) {
+      if (choice < kNat) continue;
+      const uint32_t should = llr > choice ? h.hits : 0;
+      EXPECT_EQ(rig.hits.convincing(user, choice), should) << "user " << user;
+      ++decided[should != 0];
     }
-  }
+  });
   EXPECT_GT(decided[true], 50);
   EXPECT_GT(decided[false], 50);
 }
