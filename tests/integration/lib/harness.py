@@ -98,7 +98,8 @@ def run_json(*arguments, **more):
 
 def free_port():
     """Below the range that the system hands out to clients, where a port may be taken between choice and use."""
-    for port in range(20000 + os.getpid() * 7 % 9000, 30000):
+    first, count = map(int, os.environ.get("BELLWETHER_TEST_PORTS", "20000,10000").split(","))
+    for port in range(first + os.getpid() * 7 % (count - 1000), first + count):
         with contextlib.closing(socket.socket()) as probe:
             try:
                 probe.bind(("127.0.0.1", port))
