@@ -12,6 +12,7 @@ namespace {
 
 void append_users(std::string& json, const char* name, const std::vector<uint64_t>& users, StateReader& reader) {
   std::vector<std::string> texts;
+  texts.reserve(users.size());
   for (const uint64_t user : users) texts.push_back(user_text(user, reader));
   std::sort(texts.begin(), texts.end());
   json += std::string(",\"") + name + "\":[";

@@ -398,6 +398,7 @@ class People final : public OperatorOf<PeopleState> {
       std::sort(authors.begin(), authors.end());
       authors.erase(std::unique(authors.begin(), authors.end()), authors.end());
       std::vector<Worths> before;
+      before.reserve(authors.size());
       for (uint64_t a : authors) before.push_back(worths(s, {a}));
       if (m.open)
         s.book.set_discount(std::move(d));

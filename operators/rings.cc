@@ -9,7 +9,6 @@ namespace {
 
 using Limits = RingLimits;
 
-constexpr uint8_t kVersion = 1;
 constexpr uint32_t kNewestNamed = Limits::kNamed / 2;
 constexpr Nats kReportMin = kNat * 3 / 4;       // of one direction; half of what an edge needs
 constexpr uint16_t kReportStepQ4 = 4;           // a quarter of a nat more than last reported

@@ -27,6 +27,7 @@ std::vector<uint64_t> by_count(const std::vector<uint64_t>& values) {
   std::sort(rows.begin(), rows.end(),
             [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
   std::vector<uint64_t> list;
+  list.reserve(rows.size());
   for (const auto& row : rows) list.push_back(row.second);
   return list;
 }

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -314,7 +315,7 @@ bool blunt_numbers(char* text, size_t size) {
       number = digits() && number;
     }
     if (number && i - from >= 3 && (exponent || i - from >= kLong)) {
-      std::memcpy(text + from, "0.5", 3);
+      std::copy_n("0.5", 3, text + from);
       std::memset(text + from + 3, ' ', i - from - 3);
       any = true;
     }

@@ -255,14 +255,14 @@ Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
     work.item.fact = record;
   }
   if (!progress_.leftovers.empty()) {
-    for (StoredMessage& message : std::exchange(progress_.leftovers, {})) engine_message(std::move(message));
+    for (const StoredMessage& message : std::exchange(progress_.leftovers, {})) engine_message(message);
   }
   if (!progress_.findings.empty() && progress_.findings.front().slot <= tick.slot) {
     auto& findings = progress_.findings;
     const auto due = std::find_if(findings.begin(), findings.end(), [&](const auto& f) { return f.slot > tick.slot; });
     for (auto it = findings.begin(); it != due; ++it) {
       it->sequence = engine_sequence_++;
-      engine_message(std::move(*it));
+      engine_message(*it);
     }
     findings.erase(findings.begin(), due);
   }
@@ -271,7 +271,7 @@ Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
   return progress_.jobs.empty() ? Status{} : slice_jobs();
 }
 
-void TickRunner::engine_message(StoredMessage message) {
+void TickRunner::engine_message(const StoredMessage& message) {
   Shard& to = shard(message.to.key.hash);
   Work& work = to.next().emplace_back();
   work.op_kind = message.to.op_kind(), work.hash = message.to.key.hash;
@@ -292,7 +292,7 @@ Status TickRunner::slice_jobs() {
       message.sequence = engine_sequence_++;
       message.time_us = env_.tick.slot * kSlotUs;
       message.payload.assign(1, recheck);
-      engine_message(std::move(message));
+      engine_message(message);
     }
     const bool done = rows_.size() < left;
     left -= rows_.size();

@@ -91,7 +91,7 @@ class TickRunner final : public StateReader {
   void dead(TickId tick, const Record& record);
   Status learn_erasures(TickId tick, std::span<Record* const> records);
   Status say_flags_anew();
-  void engine_message(StoredMessage message);
+  void engine_message(const StoredMessage& message);
   Status slice_jobs();
   void start_jobs(const Cutoffs& before, const Cutoffs& after);
   void emit(const Shard::Emitted& out);

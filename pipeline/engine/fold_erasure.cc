@@ -74,7 +74,7 @@ Status TickRunner::say_flags_anew() {
       message.sequence = engine_sequence_++;
       message.time_us = env_.tick.slot * kSlotUs;
       message.payload.assign(1, static_cast<char>(MessageKind::kForgotten));
-      engine_message(std::move(message));
+      engine_message(message);
     }
     if (!more) break;
     from = rows_.back();

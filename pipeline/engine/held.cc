@@ -126,7 +126,7 @@ void HeldTick::add(const Record& from) {
   auto* const record = new (allocate(sizeof(Record), alignof(Record))) Record(from);
   const size_t room = records_.capacity();
   records_.push_back(record);
-  grew((records_.capacity() - room) * (sizeof(Record*) * 2));  // once more in the chunk that hands them on
+  grew((records_.capacity() - room) * (sizeof(void*) * 2));  // once more in the chunk that hands them on
   if (record->reason == Reason::kNone) {
     record->raw = record->detail = {};
     // One piece for all texts of a record: they are read together.

@@ -63,7 +63,7 @@ Status IndexOverlay::scan(const IndexKey& from, uint64_t last_order, size_t limi
       if (change->second) out.push_back(change->first);
     }
   };
-  const Status status = scan_list(*store_.snapshot(), from, last_order, [&](const IndexKey& key) {
+  Status status = scan_list(*store_.snapshot(), from, last_order, [&](const IndexKey& key) {
     drain(&key);
     if (out.size() >= limit) return false;
     if (change != changes.end() && change->first == key) {

@@ -86,6 +86,7 @@ class MembersMerge final : public rocksdb::MergeOperator {
   template <class Slices>
   static std::vector<std::string_view> views(const Slices& slices) {
     std::vector<std::string_view> out;
+    out.reserve(slices.size());
     for (const rocksdb::Slice& one : slices) out.push_back(view(one));
     return out;
   }

@@ -177,7 +177,7 @@ Status Timers::load(int64_t limit) {
   size_t rows = 0;
   int64_t newest = INT64_MIN;
   Status broken;
-  const Status status = store_.snapshot()->scan(
+  Status status = store_.snapshot()->scan(
       Family::kTimers, keys::timer_slot(horizon_), keys::timer_slot(end),
       [&](std::string_view bytes, std::string_view) {
         TimerKey key;

@@ -71,6 +71,7 @@ Status open_logs(const Config& config, const std::vector<PartitionState>& partit
   if (files.empty()) return {};
   std::sort(files.begin(), files.end());
   std::vector<std::string> paths;
+  paths.reserve(files.size());
   for (const PartitionId& id : files) paths.push_back(id.topic);
   if (std::find(paths.begin(), paths.end(), "-") != paths.end())
     return Status::error("the store was read from standard input, which cannot be read again");

@@ -66,7 +66,7 @@ std::string encode(const Manifest& m) {
 
 Status decode(std::string_view bytes, const std::string& path, Manifest& out) {
   out = {};
-  const Status damaged = Status::error(path + " is damaged: this is no whole backup; take another one");
+  Status damaged = Status::error(path + " is damaged: this is no whole backup; take another one");
   if (!bytes.starts_with(kHead)) return damaged;
   const std::string_view version = bytes.substr(kHead.size(), bytes.find('\n') - kHead.size());
   if (version != kVersion)

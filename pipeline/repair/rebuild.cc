@@ -38,7 +38,7 @@ Status copy_rows(const Store& from, Family family, Store& to) {
   auto set = to.new_write_set();
   set->erase_range(family, {}, std::string(64, '\xff'));
   Status written;
-  const Status read = from.snapshot()->scan(family, {}, {}, [&](std::string_view key, std::string_view value) {
+  Status read = from.snapshot()->scan(family, {}, {}, [&](std::string_view key, std::string_view value) {
     set->put(family, key, value);
     if (set->bytes() >= kSetBytes) written = to.write(*set, false);
     return written.ok();

@@ -69,7 +69,8 @@ void Reading::inherit(const Reading& before) {
   for (auto it = lists.begin(); it != lists.end();) {
     const auto at = it++;
     const auto [board, cell] = at->first;
-    const bool known = board < boards() && std::all_of(path.begin(), path.end(), [&](const BoardMoves* moves) {
+    const bool known = board < boards() &&
+                       std::all_of(path.begin(), path.end(), [board = board, cell = cell](const BoardMoves* moves) {
                          return cell >= moves->lowest[board];
                        });
     if (known)

@@ -219,7 +219,8 @@ Status ByteReader::open(const std::string& path, std::atomic<int64_t>* raw_bytes
   return adopt(fd, path, raw_bytes, out);
 }
 
-Status ByteReader::adopt(int fd, std::string name, std::atomic<int64_t>* raw_bytes, std::unique_ptr<ByteReader>& out) {
+Status ByteReader::adopt(int fd, const std::string& name, std::atomic<int64_t>* raw_bytes,
+                         std::unique_ptr<ByteReader>& out) {
   struct stat status {};
   const bool folder = fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
   auto file = std::make_unique<RawFile>(name, fd, raw_bytes);

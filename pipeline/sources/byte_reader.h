@@ -26,7 +26,8 @@ class ByteReader {
   // `raw_bytes` (may be null, must outlive the reader) counts the bytes read from the file.
   static Status open(const std::string& path, std::atomic<int64_t>* raw_bytes, std::unique_ptr<ByteReader>& out);
   // The same of an open descriptor, which it closes unless it is standard input; `name` is for messages.
-  static Status adopt(int fd, std::string name, std::atomic<int64_t>* raw_bytes, std::unique_ptr<ByteReader>& out);
+  static Status adopt(int fd, const std::string& name, std::atomic<int64_t>* raw_bytes,
+                      std::unique_ptr<ByteReader>& out);
 
   // Up to `size` > 0 bytes into `to`. Waits up to timeout_ms (-1: for ever) where the file is a pipe or terminal.
   virtual Result read(char* to, size_t size, int timeout_ms, size_t& got) = 0;
