@@ -70,6 +70,8 @@ Engine::Engine(const Config& config, const OperatorSet& operators, Store& store,
   options_.clock_us = never_back(options_.clock_us ? std::move(options_.clock_us) : running_us);
   options_.fold.shards = std::clamp<uint32_t>(config_.engine.shards, 1, 256);
   options_.fold.threads = std::max<uint32_t>(1, config_.engine.threads);
+  if (options_.fold.row_threads == 0 && !options_.inline_commit)
+    options_.fold.row_threads = std::min(2U, std::thread::hardware_concurrency());
   options_.fold.cache_bytes = size_t{config_.engine.cache_mb} << 20;
   options_.fold.outbox = options_.outbox;
   options_.fold.board_moves = options_.board_moves;

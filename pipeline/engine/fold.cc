@@ -20,7 +20,7 @@ TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators,
       store_(store),
       versions_(versions),
       progress_(progress),
-      pool_(std::clamp<uint32_t>(options.threads, 1, options.shards)),
+      pool_(std::clamp<uint32_t>(std::max(options.threads, options.row_threads), 1, options.shards)),
       timers_(store, options.timer_rows),
       index_(store) {
   env_.versions = &versions_;
@@ -127,7 +127,7 @@ Status TickRunner::load_wanted(size_t count) {
     statuses[s] = shards_[s]->cache().load(wanted_[s]);
     wanted_[s].clear();
   };
-  if (pool_.threads() > 1 && count >= options_.parallel_items) {
+  if (options_.threads > 1 && count >= options_.parallel_items) {
     pool_.run(shards_.size(), load);
   } else {
     for (size_t s = 0; s < shards_.size(); ++s)
@@ -311,7 +311,7 @@ Status TickRunner::rounds() {
     size_t items = 0;
     for (const auto& shard : shards_) items += shard->inbox().size();
     if (items == 0 && round > 0) return {};
-    const bool parallel = pool_.threads() > 1 && items >= options_.parallel_items;
+    const bool parallel = options_.threads > 1 && items >= options_.parallel_items;
     if (parallel) {
       for (auto& shard : shards_) shard->set_direct(false);
       pool_.run(shards_.size(), [this](size_t s) { shards_[s]->fold_round(); });

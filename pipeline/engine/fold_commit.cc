@@ -108,7 +108,7 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
   size_t dirty = 0;
   for (const auto& shard : shards_) dirty += shard->cache().dirty().size();
   const auto encode = [&](size_t s) { states[s].encode(shards_[s]->cache()); };
-  if (pool_.threads() > 1 && dirty >= options_.parallel_items) {
+  if (pool_.threads() > 1 && dirty >= options_.parallel_rows) {
     pool_.run(shards_.size(), encode);
   } else {
     for (size_t s = 0; s < shards_.size(); ++s) encode(s);

@@ -10,6 +10,9 @@ namespace bellwether {
 
 struct FoldOptions {
   uint32_t shards = 1, threads = 1;
+  // That encode what a commit writes, however few of them fold; 0: two where there are processors for them, and a
+  // thread of its own commits.
+  uint32_t row_threads = 0;
   size_t cache_bytes = size_t{64} << 20;
   // Once states take more than the part of 1,000 of that, one that is not folded again within so many folds of its
   // shard is packed (cache.h).
@@ -18,6 +21,7 @@ struct FoldOptions {
   bool outbox = true;           // false: no out records are kept for sinks
   bool board_moves = false;     // note who moves on the boards (board_moves.h)
   size_t parallel_items = 256;  // rounds smaller than this are folded by the caller
+  size_t parallel_rows = 1024;  // as few states of a commit are encoded by the caller
   size_t job_rows = 4096;       // rows of lists that jobs walk in a tick
   size_t dead_rows = 100'000;   // dead letters kept for ListDeadLetters
   int64_t dead_us = 7 * kDayUs;

@@ -25,14 +25,13 @@ void Pool::run(size_t n, absl::FunctionRef<void(size_t)> job) {
     job_ = &job;
     jobs_ = n;
     next_ = 0;
-    busy_ = threads_.size();
     ++round_;
   }
   begin_.notify_all();
   drain(job, n);
   std::unique_lock lock(mutex_);
+  job_ = nullptr;  // who wakes up only now is not waited for
   end_.wait(lock, [this] { return busy_ == 0; });
-  job_ = nullptr;
 }
 
 void Pool::work() {
@@ -42,8 +41,10 @@ void Pool::work() {
     begin_.wait(lock, [&] { return stop_ || round_ != seen; });
     if (stop_) return;
     seen = round_;
+    if (job_ == nullptr) continue;
     const absl::FunctionRef<void(size_t)> job = *job_;
     const size_t n = jobs_;
+    ++busy_;
     lock.unlock();
     drain(job, n);
     lock.lock();

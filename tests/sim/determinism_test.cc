@@ -96,7 +96,7 @@ TEST(Determinism, ShardsThreadsAndBatches) {
     for (const uint32_t batch : {1U, 7U, 10'000U}) {
       const std::string when = std::to_string(shards) + " shards, batches of " + std::to_string(batch);
       // Rounds of one item are folded by the threads too.
-      const RunOptions options{.change = [](EngineOptions& o) { o.fold.parallel_items = 1; }};
+      const RunOptions options{.change = [](EngineOptions& o) { o.fold.parallel_items = o.fold.parallel_rows = 1; }};
       expect_same(dump_of(config_of(shards, shards, batch), {judged().records}, options), judged().dump, when);
       expect_same(dump_of(config_of(shards, shards, batch), {mixed()}, options), plain, when);
     }

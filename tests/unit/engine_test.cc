@@ -139,7 +139,7 @@ Result2 run(const Input& input, const HowRun& setup) {
     int64_t clock = 0;
     options.clock_us = [&clock] { return clock; };  // stands still: no commit by time
     options.tick_records = setup.tick_records;
-    options.fold.parallel_items = setup.parallel_items;
+    options.fold.parallel_items = setup.parallel_items, options.fold.parallel_rows = 1;
     options.fold.job_rows = 7;
     options.fold.timer_rows = setup.timer_rows;
     options.fold.dead_rows = 20;
