@@ -21,7 +21,7 @@ struct FoldOptions {
   bool outbox = true;           // false: no out records are kept for sinks
   bool board_moves = false;     // note who moves on the boards (board_moves.h)
   size_t parallel_items = 256;  // rounds smaller than this are folded by the caller
-  size_t parallel_rows = 1024;  // as few states of a commit are encoded by the caller
+  size_t parallel_rows = 1024;  // fewer states of a commit are encoded by the caller
   size_t job_rows = 4096;       // rows of lists that jobs walk in a tick
   size_t dead_rows = 100'000;   // dead letters kept for ListDeadLetters
   int64_t dead_us = 7 * kDayUs;

@@ -322,6 +322,23 @@ TEST(Engine, NothingThatWaitsIsForgottenInARestart) {
   EXPECT_GT(findings, 1u);
 }
 
+// Runs that all forget the same thing are as like each other as those that forget nothing: so what must arrive is
+// counted.
+TEST(Engine, AChainLongerThanATickArrives) {
+  constexpr size_t kHops = 40;  // toys::ToyPeople
+  Input some;
+  some.partitions.resize(1);
+  for (int i = 0; i < 300; ++i) some.partitions[0].push_back(like("c" + std::to_string(i), kStart + i, i, 1, 2));
+  some.records = 300;
+  const Hasher hasher{Config().community.hash_key};
+  size_t chains = 0;
+  for (int i = 0; i < 300; ++i) chains += hasher(KeyKind::kEvent, "c" + std::to_string(i)) % 20 == 0;
+  ASSERT_GT(chains, 5U);
+  size_t posts = 0;  // states of the posts' operator: the post itself, and one for each hop
+  for (const std::string& row : run(some, {}).rows) posts += row.starts_with("0:") && row[4] == 0 && row[5] == 2;
+  EXPECT_EQ(posts, 1 + kHops * chains);
+}
+
 TEST(Engine, FailedWriteStopsAndLosesNothing) {
   MemoryFaults faults;
   auto store = make_memory_store(&faults);
