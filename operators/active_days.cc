@@ -44,8 +44,9 @@ uint32_t ActiveDays::count(int64_t today, uint32_t window_days) const {
 
 // The newest days are the high bits; a user of few days is written in few bytes by starting at the newest.
 void ActiveDays::write(Writer& w) const {
-  w.zigzag(first_);
-  for (const uint64_t d : days_) w.varint(std::rotl(d, 1));
+  EntryWriter c(w);
+  c.zigzag(first_);
+  for (const uint64_t d : days_) c.varint(std::rotl(d, 1));
 }
 
 void ActiveDays::read(Reader& r) {

@@ -38,8 +38,9 @@ class Writer {
   std::string& out_;
 };
 
-// One entry of a long list, put together here and appended to the writer whole when it goes: a string that grows byte
-// by byte was a tenth of a replay. At most kBytes; what is written is what Writer would write.
+// One entry of a long list, or a message, put together here and appended to the writer whole when it goes: a string
+// that grows byte by byte was a tenth of a replay. At most kBytes beside what bytes() takes; what is written is what
+// Writer would write.
 class EntryWriter {
  public:
   static constexpr size_t kBytes = 128;
@@ -55,11 +56,22 @@ class EntryWriter {
   }
   void zigzag(int64_t v) { varint(static_cast<uint64_t>(v) << 1 ^ static_cast<uint64_t>(v >> 63)); }
   void boolean(bool v) { u8(v ? 1 : 0); }
+  void bytes(std::string_view v) {
+    varint(v.size());
+    if (v.size() <= text_left_) {
+      std::memcpy(bytes_ + n_, v.data(), v.size());
+      n_ += v.size(), text_left_ -= v.size();
+      return;
+    }
+    to_.append(bytes_, n_), to_.append(v.data(), v.size());
+    n_ = 0;
+  }
 
  private:
+  static constexpr size_t kTexts = 192;  // three ids
   Writer& to_;
-  size_t n_ = 0;
-  char bytes_[kBytes];
+  size_t n_ = 0, text_left_ = kTexts;
+  char bytes_[kBytes + kTexts];
 };
 
 // Reads what Writer wrote. After any underrun or bad varint `ok()` is false for good and every read gives 0 or empty.
@@ -80,6 +92,7 @@ class Reader {
     return static_cast<uint128>(fixed64()) << 64 | low;
   }
   uint64_t varint() {
+    if (at_ != end_ && static_cast<uint8_t>(*at_) < 0x80) return static_cast<uint8_t>(*at_++);
     uint64_t v = 0;
     for (int shift = 0; shift < 64; shift += 7) {
       const uint8_t b = u8();
@@ -123,7 +136,7 @@ class Reader {
     return 0;
   }
   bool need(uint64_t n) {
-    if (ok_ && n <= static_cast<uint64_t>(end_ - at_)) return true;
+    if (n <= static_cast<uint64_t>(end_ - at_)) return true;  // after an underrun nothing is left
     ok_ = false, at_ = end_;
     return false;
   }

@@ -71,7 +71,7 @@ void send_like_credit(const LikeChange& change, PostKind post_kind, Context& con
     return;
   if (rule == RuleId::kNone && c.liker_delta == 0) return;
   context.send(OperatorId::kScores, {KeyKind::kUser, change.author.hash}, change.event.time_us, change.event.id_hash,
-               encode(c));
+               encode_to_send(c));
 }
 
 void send_credit(const Earned& earned, Context& context) {
@@ -83,7 +83,7 @@ void send_credit(const Earned& earned, Context& context) {
   c.raw_micros = c.authentic_micros =
       earned.sign * static_cast<int64_t>(earned.times) * points_of(context.community(earned.rules), earned.rule);
   context.send(OperatorId::kScores, {KeyKind::kUser, earned.user.hash}, earned.event.time_us, earned.event.id_hash,
-               encode(c));
+               encode_to_send(c));
 }
 
 }  // namespace bellwether

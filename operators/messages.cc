@@ -8,7 +8,10 @@
 namespace bellwether {
 namespace {
 
-void write_ref(Writer& w, const Ref& ref) { w.fixed64(ref.hash), w.bytes(ref.id); }
+template <class Out>  // Writer or EntryWriter
+void write_ref(Out& w, const Ref& ref) {
+  w.fixed64(ref.hash), w.bytes(ref.id);
+}
 Ref read_ref(Reader& r) {
   Ref ref;
   ref.hash = r.fixed64(), ref.id = r.bytes();
@@ -37,14 +40,21 @@ void close(const Reader& r, MessageKind kind) {
 
 }  // namespace
 
-std::string encode(const LikeChange& m) {
-  std::string out;
-  out.reserve(128);
-  Writer w = begin(out, MessageKind::kLikeChange);
-  m.event.write(w);
-  write_ref(w, m.author), write_ref(w, m.post);
+namespace {
+
+// What a message is written into that is sent at once.
+std::string& scratch() {
+  static thread_local std::string bytes;
+  bytes.clear();
+  return bytes;
+}
+
+void write(std::string& out, const LikeChange& m) {
+  Writer w(out);
   {
     EntryWriter c(w);
+    c.u8(static_cast<uint8_t>(MessageKind::kLikeChange));
+    m.event.write(c), write_ref(c, m.author), write_ref(c, m.post);
     c.u8(static_cast<uint8_t>(m.kind)), c.u8(static_cast<uint8_t>(m.post_kind));
     c.zigzag(m.slot), c.varint(m.rules), c.u8(static_cast<uint8_t>(m.cause)), c.fixed64(m.flag);
     m.before.write(c), m.after.write(c);
@@ -54,8 +64,54 @@ std::string encode(const LikeChange& m) {
   }
   for (const LikeChange::World& v : m.without)
     w.fixed64(v.flag), v.before.write(w), v.after.write(w), w.zigzag(v.liker_delta);
+}
+
+void write(std::string& out, const Credit& m) {
+  Writer w(out);
+  {
+    EntryWriter c(w);
+    c.u8(static_cast<uint8_t>(MessageKind::kCredit)), c.bytes(m.user_id);
+    c.u8(static_cast<uint8_t>(m.rule)), c.zigzag(m.day), c.varint(m.rules);
+    c.u8(static_cast<uint8_t>(m.cause)), c.fixed64(m.flag), m.event.write(c);
+    c.zigzag(m.count), c.zigzag(m.raw_micros), c.zigzag(m.authentic_micros), c.zigzag(m.liker_delta);
+    c.zigzag(m.reached_count);
+    if (m.rule != RuleId::kNone) c.zigzag(m.reached_raw_micros), c.zigzag(m.reached_authentic_micros);
+    c.varint(m.without.size());
+  }
+  for (const Credit::World& v : m.without)
+    w.fixed64(v.flag), w.zigzag(v.authentic_micros), w.zigzag(v.reached_authentic_micros), w.zigzag(v.liker_delta);
+}
+
+void write(std::string& out, const LikeSeen& m) {
+  Writer w(out);
+  EntryWriter c(w);
+  c.u8(static_cast<uint8_t>(MessageKind::kLikeSeen));
+  c.fixed64(m.liker), c.fixed64(m.post), c.fixed64(m.author), c.zigzag(m.time_us), c.fixed64(m.id_hash);
+  c.u8(static_cast<uint8_t>(m.young | m.one_purpose << 1));
+}
+
+template <class M>
+std::string written(const M& m) {
+  std::string out;
+  write(out, m);
   return out;
 }
+template <class M>
+std::string_view sent(const M& m) {
+  std::string& out = scratch();
+  write(out, m);
+  return out;
+}
+
+}  // namespace
+
+std::string encode(const LikeChange& m) { return written(m); }
+std::string encode(const Credit& m) { return written(m); }
+std::string encode(const LikeSeen& m) { return written(m); }
+std::string_view encode_to_send(const LikeChange& m) { return sent(m); }
+std::string_view encode_to_send(const Credit& m) { return sent(m); }
+std::string_view encode_to_send(const LikeSeen& m) { return sent(m); }
+
 LikeChange decode_like_change(std::string_view payload) {
   Reader r = open(payload, MessageKind::kLikeChange);
   LikeChange m;
@@ -79,24 +135,6 @@ LikeChange decode_like_change(std::string_view payload) {
   return m;
 }
 
-std::string encode(const Credit& m) {
-  std::string out;
-  out.reserve(128);
-  Writer w = begin(out, MessageKind::kCredit);
-  w.bytes(m.user_id);
-  {
-    EntryWriter c(w);
-    c.u8(static_cast<uint8_t>(m.rule)), c.zigzag(m.day), c.varint(m.rules);
-    c.u8(static_cast<uint8_t>(m.cause)), c.fixed64(m.flag), m.event.write(c);
-    c.zigzag(m.count), c.zigzag(m.raw_micros), c.zigzag(m.authentic_micros), c.zigzag(m.liker_delta);
-    c.zigzag(m.reached_count);
-    if (m.rule != RuleId::kNone) c.zigzag(m.reached_raw_micros), c.zigzag(m.reached_authentic_micros);
-    c.varint(m.without.size());
-  }
-  for (const Credit::World& v : m.without)
-    w.fixed64(v.flag), w.zigzag(v.authentic_micros), w.zigzag(v.reached_authentic_micros), w.zigzag(v.liker_delta);
-  return out;
-}
 Credit decode_credit(std::string_view payload) {
   Reader r = open(payload, MessageKind::kCredit);
   Credit m;
@@ -254,13 +292,6 @@ Benefit decode_benefit(std::string_view payload) {
   return m;
 }
 
-std::string encode(const LikeSeen& m) {
-  std::string out;
-  Writer w = begin(out, MessageKind::kLikeSeen);
-  w.fixed64(m.liker), w.fixed64(m.post), w.fixed64(m.author), w.zigzag(m.time_us), w.fixed64(m.id_hash);
-  w.u8(static_cast<uint8_t>(m.young | m.one_purpose << 1));
-  return out;
-}
 LikeSeen decode_like_seen(std::string_view payload) {
   Reader r = open(payload, MessageKind::kLikeSeen);
   LikeSeen m;

@@ -98,6 +98,7 @@ struct LikeChange {
   std::vector<World> without;  // for each open flag of the liker whose world differs from the real one
 };
 std::string encode(const LikeChange&);
+std::string_view encode_to_send(const LikeChange&);  // until the next one of this thread
 LikeChange decode_like_change(std::string_view payload);
 
 // Points to a user, or off: the only way a score changes.
@@ -124,6 +125,7 @@ struct Credit {
   std::vector<World> without;  // the change in the world without that flag, where it differs
 };
 std::string encode(const Credit&);
+std::string_view encode_to_send(const Credit&);  // until the next one of this thread
 Credit decode_credit(std::string_view payload);
 
 // Something the user did, for days active and the portrait. Of likes and account events only the first one's day, and
@@ -232,6 +234,7 @@ struct LikeSeen {
   bool young = false, one_purpose = false;  // the liker, at the time
 };
 std::string encode(const LikeSeen&);
+std::string_view encode_to_send(const LikeSeen&);  // until the next one of this thread
 LikeSeen decode_like_seen(std::string_view payload);
 
 class Erased;  // operators/erased.h

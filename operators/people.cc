@@ -29,9 +29,10 @@ bool PeopleShown::decode_front(std::string_view row) {
 }
 
 void PeopleShown::write_start(Writer& w, uint8_t bits, uint16_t rules_told) const {
-  w.bytes(id), w.zigzag(first_seen_us), w.zigzag(registered_us), w.u8(bits), w.varint(followers), w.varint(rules_told);
-  w.u8(static_cast<uint8_t>(held));
-  if (held != Tier::kUnspecified) w.zigzag(held_until_us), w.bytes(held_reason);
+  EntryWriter c(w);
+  c.bytes(id), c.zigzag(first_seen_us), c.zigzag(registered_us), c.u8(bits), c.varint(followers), c.varint(rules_told);
+  c.u8(static_cast<uint8_t>(held));
+  if (held != Tier::kUnspecified) c.zigzag(held_until_us), c.bytes(held_reason);
 }
 
 void PeopleShown::read_start(Reader& r, uint8_t& bits, uint16_t* rules_told) {
@@ -292,7 +293,8 @@ class People final : public OperatorOf<PeopleState> {
     if (c.kind == LikeKind::kFollow)
       send_like_credit(c, PostKind::kUnspecified, context);
     else
-      context.send(OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash, encode(c));
+      context.send(OperatorId::kPosts, {KeyKind::kPost, c.post.hash}, c.event.time_us, c.event.id_hash,
+                   encode_to_send(c));
   }
 
   static void queue(PeopleState& s, const LikeChange& c) {

@@ -61,6 +61,8 @@ class Portrait {
   size_t memory() const { return counts_.capacity(); }
 
  private:
+  bool raise(size_t hour, ActKind kind, std::string_view channel);
+
   // The counts as they are stored: 200 bytes less in memory than Counts, for each of millions. Empty: all are 0.
   std::string counts_;
   ActiveDays days_;

@@ -79,9 +79,12 @@ bool PostsState::decode(std::string_view bytes) {
 
 void PostsState::encode(std::string& out) const {
   Writer w(out);
-  w.u8(1);
-  w.bytes(id), w.bytes(author_id), w.fixed64(author), w.fixed64(parent), w.zigzag(published_us), w.boolean(removed);
-  w.varint(kinds.size());
+  {
+    EntryWriter c(w);
+    c.u8(1);
+    c.bytes(id), c.bytes(author_id), c.fixed64(author), c.fixed64(parent), c.zigzag(published_us), c.boolean(removed);
+    c.varint(kinds.size());
+  }
   for (const Kind& k : kinds) w.zigzag(k.slot), w.u8(static_cast<uint8_t>(k.kind));
   w.varint(topics.size());
   for (const std::string& t : topics) w.bytes(t);
@@ -93,7 +96,10 @@ void PostsState::encode(std::string& out) const {
   for (size_t a = 0; a < done.size(); ++a)
     if ((standing >> a & 1) != 0) w.zigzag(done[a]);
   seen.write(w);
-  for (uint32_t n : {likes, shares, dislikes, views, replies}) w.varint(n);
+  {
+    EntryWriter c(w);
+    for (uint32_t n : {likes, shares, dislikes, views, replies}) c.varint(n);
+  }
   static thread_local std::string held;  // encoded a million times
   held.clear(), likers.encode(held), w.bytes(held);
   w.varint(blocks.size());
@@ -342,7 +348,7 @@ class Posts final : public OperatorOf<PostsState> {
     m.liker = c.event.home.hash, m.post = post.hash, m.author = c.author.hash, m.time_us = c.event.time_us,
     m.id_hash = c.event.id_hash;
     m.young = c.young, m.one_purpose = c.one_purpose;
-    context.send(OperatorId::kBursts, {KeyKind::kUser, c.author.hash}, m.time_us, m.id_hash, encode(m));
+    context.send(OperatorId::kBursts, {KeyKind::kUser, c.author.hash}, m.time_us, m.id_hash, encode_to_send(m));
   }
 
   static void seal(PostsState& s, Context& context) {

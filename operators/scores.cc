@@ -286,6 +286,7 @@ class Scores final : public OperatorOf<ScoresState> {
     const Sums& sums = s.book.running(day_of(now), community, context.community_number(), rules);
     boards(s, sums, community, context);
 
+    if (plain(s) && below_all_tiers(sums, community)) return !s.awaits_days;
     const Standing here = standing(s, nullptr, sums, community, now, s.likers);
     bool days = (tiered(s) && days_asked(community)) || days_decide(here, community, context.cutoffs());
     std::vector<Standing> there;
@@ -315,6 +316,16 @@ class Scores final : public OperatorOf<ScoresState> {
       if (!w.told && community.ranking.enabled) ranking(s, key, w, here, there[i], context);
     }
     return true;
+  }
+  // Most users stand on the lowest tier, in the only world there is, far from the next one: what a look at their tier
+  // would find is known.
+  static bool plain(const ScoresState& s) {
+    return s.without.empty() && s.machine.tier == Tier::kMember && s.machine.below_since_us == 0;
+  }
+  static bool below_all_tiers(const Sums& sums, const CommunityConfig& community) {
+    const int64_t lowest = lowest_tier_micros(community);
+    return lowest > 0 &&
+           score_micros(sums.profile(community.profiles[0]), sums, community.half_life_days, 1000) < lowest;
   }
   static bool tiered(const ScoresState& s) {
     return s.machine.tier > Tier::kMember || std::any_of(s.without.begin(), s.without.end(), [](const WithoutFlag& w) {

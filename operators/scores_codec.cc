@@ -116,7 +116,9 @@ bool ScoresState::decode(std::string_view bytes) {
     if (!w.machine.read(r)) return false;
     without.push_back(std::move(w));
   }
-  for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) cells.push_back(static_cast<uint32_t>(r.varint()));
+  uint64_t boards = r.varint();
+  if (boards > kBoardsMax) return false;
+  for (; boards > 0 && r.ok(); --boards) cells.push_back(static_cast<uint32_t>(r.varint()));
   reported_minute = r.zigzag();
   const uint8_t bits = r.u8();
   report_due = bits & 1,
@@ -153,10 +155,13 @@ void ScoresState::encode(std::string& out) const {
     w.zigzag(f.likers);
     f.machine.write(w);
   }
-  w.varint(cells.size());
-  for (uint32_t c : cells) w.varint(c);
-  w.zigzag(reported_minute), w.u8(static_cast<uint8_t>(report_due | wants_days << 1 | awaits_days << 2));
-  w.varint(blocks.size());
+  {
+    EntryWriter c(w);
+    c.varint(cells.size());
+    for (uint32_t cell : cells) c.varint(cell);  // kBoardsMax
+    c.zigzag(reported_minute), c.u8(static_cast<uint8_t>(report_due | wants_days << 1 | awaits_days << 2));
+    c.varint(blocks.size());
+  }
   int64_t last = 0;
   for (const Block& b : blocks) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.count);
   w.varint(next_number);

@@ -61,6 +61,13 @@ Tier entry_tier(const Standing& standing, const CommunityConfig& community, cons
   return Tier::kMember;
 }
 
+int64_t lowest_tier_micros(const CommunityConfig& community) {
+  int64_t lowest = INT64_MAX;
+  for (Tier tier : {Tier::kContributor, Tier::kKey, Tier::kLead})
+    lowest = std::min(lowest, std::max<int64_t>(0, community.tiers[static_cast<size_t>(tier)].min_score_micros));
+  return lowest;
+}
+
 bool days_asked(const CommunityConfig& community) {
   return std::any_of(community.tiers.begin(), community.tiers.end(),
                      [](const TierConfig& t) { return t.gates.days_active > 0; });
@@ -185,7 +192,8 @@ bool TierMachine::step(const Standing& standing, const CommunityConfig& communit
 }
 
 void TierMachine::write(Writer& w) const {
-  w.u8(static_cast<uint8_t>(tier)), w.zigzag(since_us), w.zigzag(below_since_us), w.bytes(reason);
+  EntryWriter c(w);
+  c.u8(static_cast<uint8_t>(tier)), c.zigzag(since_us), c.zigzag(below_since_us), c.bytes(reason);
 }
 bool TierMachine::read(Reader& r) {
   tier = static_cast<Tier>(r.u8()), since_us = r.zigzag(), below_since_us = r.zigzag(), reason = r.bytes();

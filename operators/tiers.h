@@ -30,6 +30,8 @@ std::vector<GateCheck> checks(Tier tier, const Standing& standing, const Communi
                               const Cutoffs& cutoffs);
 // The highest tier whose every check is met.
 Tier entry_tier(const Standing& standing, const CommunityConfig& community, const Cutoffs& cutoffs);
+// The lowest score that any tier above the first asks for, in micro-points; 0: one of them asks for none.
+int64_t lowest_tier_micros(const CommunityConfig& community);
 // Whether any tier asks for days active.
 bool days_asked(const CommunityConfig& community);
 // Whether a tier asks for days active and everything else that it asks for is met.

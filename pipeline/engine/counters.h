@@ -30,13 +30,17 @@ class Counters {
     int64_t value = 0;
   };
   struct Family {
-    uint16_t id = 0;
     bool changed = false;
     std::vector<Sum> sums;  // by number
   };
-  Sum& at(CounterId id);
+  Family& family(uint16_t id) {
+    if (id >= families_.size()) [[unlikely]]
+      families_.resize(id + size_t{1});
+    return families_[id];
+  }
+  static Sum& at(Family& family, uint32_t number);
 
-  std::vector<Family> families_;  // by id; a handful
+  std::vector<Family> families_;  // [id]; a handful
 };
 
 }  // namespace bellwether

@@ -1,31 +1,42 @@
 #include "pipeline/engine/keys.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 
 #include "pipeline/engine/members.h"
 
 namespace bellwether::keys {
 namespace {
 
+static_assert(std::endian::native == std::endian::little);
+
+// A key is made a few times an event: put together on the stack.
 class Maker {
  public:
-  explicit Maker(size_t n) { out_.reserve(n); }
   Maker& u8(uint8_t v) {
-    out_.push_back(static_cast<char>(v));
+    bytes_[n_++] = static_cast<char>(v);
     return *this;
   }
-  Maker& u16(uint16_t v) { return u8(static_cast<uint8_t>(v >> 8)).u8(static_cast<uint8_t>(v)); }
-  Maker& u32(uint32_t v) { return u16(static_cast<uint16_t>(v >> 16)).u16(static_cast<uint16_t>(v)); }
-  Maker& u64(uint64_t v) { return u32(static_cast<uint32_t>(v >> 32)).u32(static_cast<uint32_t>(v)); }
+  Maker& u16(uint16_t v) { return word(__builtin_bswap16(v)); }
+  Maker& u32(uint32_t v) { return word(__builtin_bswap32(v)); }
+  Maker& u64(uint64_t v) { return word(__builtin_bswap64(v)); }
   Maker& i32(int32_t v) { return u32(static_cast<uint32_t>(v) ^ 0x80000000u); }
   Maker& i64(int64_t v) { return u64(static_cast<uint64_t>(v) ^ 0x8000000000000000u); }
   Maker& name(const StateKey& k) {
     return u16(static_cast<uint16_t>(k.op)).u8(static_cast<uint8_t>(k.key.kind)).u64(k.key.hash);
   }
-  std::string take() { return std::move(out_); }
+  std::string take() const { return {bytes_, n_}; }
 
  private:
-  std::string out_;
+  template <class T>
+  Maker& word(T big_endian) {
+    std::memcpy(bytes_ + n_, &big_endian, sizeof big_endian), n_ += sizeof big_endian;
+    return *this;
+  }
+  static constexpr size_t kLongest = 40;  // dead(): 33
+  size_t n_ = 0;
+  char bytes_[kLongest];
 };
 
 class Parser {
@@ -62,7 +73,7 @@ int32_t day32(int64_t day) { return static_cast<int32_t>(std::clamp<int64_t>(day
 
 }  // namespace
 
-std::string state(const StateKey& k) { return Maker(13).u16(slice_of(k.key.hash)).name(k).take(); }
+std::string state(const StateKey& k) { return Maker().u16(slice_of(k.key.hash)).name(k).take(); }
 bool parse_state(std::string_view bytes, StateKey& out) {
   Parser p(bytes);
   p.read(2);
@@ -71,9 +82,9 @@ bool parse_state(std::string_view bytes, StateKey& out) {
 }
 
 std::string ledger(int64_t day, const StateKey& k, uint32_t number) {
-  return Maker(21).i32(day32(day)).u16(slice_of(k.key.hash)).name(k).u32(number).take();
+  return Maker().i32(day32(day)).u16(slice_of(k.key.hash)).name(k).u32(number).take();
 }
-std::string ledger_day(int64_t day) { return Maker(4).i32(day32(day)).take(); }
+std::string ledger_day(int64_t day) { return Maker().i32(day32(day)).take(); }
 
 bool parse_ledger(std::string_view bytes, int64_t& day, StateKey& key, uint32_t& number) {
   Parser p(bytes);
@@ -84,8 +95,8 @@ bool parse_ledger(std::string_view bytes, int64_t& day, StateKey& key, uint32_t&
   return p.done();
 }
 
-std::string timer(const TimerKey& k) { return Maker(19).i64(k.slot).name(k.state).take(); }
-std::string timer_slot(int64_t slot) { return Maker(8).i64(slot).take(); }
+std::string timer(const TimerKey& k) { return Maker().i64(k.slot).name(k.state).take(); }
+std::string timer_slot(int64_t slot) { return Maker().i64(slot).take(); }
 bool parse_timer(std::string_view bytes, TimerKey& out) {
   Parser p(bytes);
   out.slot = p.i64();
@@ -94,11 +105,11 @@ bool parse_timer(std::string_view bytes, TimerKey& out) {
 }
 
 std::string index(const IndexKey& k) {
-  return Maker(19).u8('I').u8(k.index).u64(k.order).u8(static_cast<uint8_t>(k.key.kind)).u64(k.key.hash).take();
+  return Maker().u8('I').u8(k.index).u64(k.order).u8(static_cast<uint8_t>(k.key.kind)).u64(k.key.hash).take();
 }
-std::string index_from(uint8_t index, uint64_t order) { return Maker(10).u8('I').u8(index).u64(order).take(); }
+std::string index_from(uint8_t index, uint64_t order) { return Maker().u8('I').u8(index).u64(order).take(); }
 std::string index_end(uint8_t index) {
-  return index == 0xff ? Maker(1).u8('I' + 1).take() : Maker(2).u8('I').u8(static_cast<uint8_t>(index + 1)).take();
+  return index == 0xff ? Maker().u8('I' + 1).take() : Maker().u8('I').u8(static_cast<uint8_t>(index + 1)).take();
 }
 bool parse_index(std::string_view bytes, IndexKey& out) {
   Parser p(bytes);
@@ -111,7 +122,7 @@ bool parse_index(std::string_view bytes, IndexKey& out) {
 }
 
 std::string members(const IndexKey& k) {
-  return Maker(12)
+  return Maker()
       .u8(kMembersRow)
       .u8(k.index)
       .u64(k.order)
@@ -119,12 +130,10 @@ std::string members(const IndexKey& k) {
       .u8(static_cast<uint8_t>(k.key.hash >> kPartShift))
       .take();
 }
-std::string members_from(uint8_t index, uint64_t order) {
-  return Maker(10).u8(kMembersRow).u8(index).u64(order).take();
-}
+std::string members_from(uint8_t index, uint64_t order) { return Maker().u8(kMembersRow).u8(index).u64(order).take(); }
 std::string members_end(uint8_t index) {
-  return index == 0xff ? Maker(1).u8(kMembersRow + 1).take()
-                       : Maker(2).u8(kMembersRow).u8(static_cast<uint8_t>(index + 1)).take();
+  return index == 0xff ? Maker().u8(kMembersRow + 1).take()
+                       : Maker().u8(kMembersRow).u8(static_cast<uint8_t>(index + 1)).take();
 }
 bool parse_members(std::string_view bytes, IndexKey& first) {
   Parser p(bytes);
@@ -138,7 +147,7 @@ bool parse_members(std::string_view bytes, IndexKey& first) {
 }
 
 std::string change(OutKind kind, const ChangeId& id) {
-  return Maker(29)
+  return Maker()
       .u8('C')
       .u8(static_cast<uint8_t>(kind))
       .i64(id.tick.slot)
@@ -148,9 +157,9 @@ std::string change(OutKind kind, const ChangeId& id) {
       .take();
 }
 std::string change_slot(OutKind kind, int64_t slot) {
-  return Maker(10).u8('C').u8(static_cast<uint8_t>(kind)).i64(slot).take();
+  return Maker().u8('C').u8(static_cast<uint8_t>(kind)).i64(slot).take();
 }
-std::string change_end(OutKind kind) { return Maker(2).u8('C').u8(static_cast<uint8_t>(kind) + 1).take(); }
+std::string change_end(OutKind kind) { return Maker().u8('C').u8(static_cast<uint8_t>(kind) + 1).take(); }
 bool parse_change(std::string_view bytes, OutKind& kind, ChangeId& out) {
   Parser p(bytes);
   if (p.read(1) != 'C') return false;
@@ -163,7 +172,7 @@ bool parse_change(std::string_view bytes, OutKind& kind, ChangeId& out) {
 }
 
 std::string dead(const DeadKey& k) {
-  return Maker(33).u8('D').i64(k.tick.slot).u32(k.tick.sub).u64(k.topic_hash).i32(k.partition).i64(k.offset).take();
+  return Maker().u8('D').i64(k.tick.slot).u32(k.tick.sub).u64(k.topic_hash).i32(k.partition).i64(k.offset).take();
 }
 std::string dead_begin() { return "D"; }
 std::string dead_end() { return "E"; }
@@ -178,18 +187,18 @@ bool parse_dead(std::string_view bytes, DeadKey& out) {
   return p.done();
 }
 
-std::string number(uint64_t n) { return Maker(8).u64(n).take(); }
+std::string number(uint64_t n) { return Maker().u64(n).take(); }
 bool parse_number(std::string_view bytes, uint64_t& out) {
   Parser p(bytes);
   out = p.read(8);
   return p.done();
 }
 
-std::string erasing(uint64_t user) { return Maker(9).u8('e').u64(user).take(); }
+std::string erasing(uint64_t user) { return Maker().u8('e').u64(user).take(); }
 std::string erasing_begin() { return "e"; }
 std::string erasing_end() { return "f"; }
 
-std::string list_count(uint8_t index, uint64_t order) { return Maker(10).u8('n').u8(index).u64(order).take(); }
+std::string list_count(uint8_t index, uint64_t order) { return Maker().u8('n').u8(index).u64(order).take(); }
 std::string list_count_begin() { return "n"; }
 std::string list_count_end() { return "o"; }
 bool parse_list_count(std::string_view bytes, uint8_t& index, uint64_t& order) {
@@ -200,7 +209,7 @@ bool parse_list_count(std::string_view bytes, uint8_t& index, uint64_t& order) {
   return p.done();
 }
 
-std::string counter(CounterId id) { return Maker(7).u8('c').u16(id.family).u32(id.number).take(); }
+std::string counter(CounterId id) { return Maker().u8('c').u16(id.family).u32(id.number).take(); }
 std::string counter_begin() { return "c"; }
 std::string counter_end() { return "d"; }
 bool parse_counter(std::string_view bytes, CounterId& out) {

@@ -10,15 +10,23 @@ constexpr size_t kSpareBytes = 16 << 20;
 }  // namespace
 
 void StateRows::encode(const StateCache& cache) {
-  dirty_ = cache.dirty();
-  std::sort(dirty_.begin(), dirty_.end(), [](const CacheSlot* a, const CacheSlot* b) {
-    const auto sa = slice_of(a->key.key.hash), sb = slice_of(b->key.key.hash);
-    return sa != sb ? sa < sb : a->key < b->key;
+  dirty_.reserve(cache.dirty().size());
+  for (CacheSlot* slot : cache.dirty()) {
+    const StateKey& key = slot->key;
+    dirty_.push_back({static_cast<uint64_t>(slice_of(key.key.hash)) << 32 | key.op_kind(), key.key.hash, slot});
+  }
+  std::sort(dirty_.begin(), dirty_.end(), [](const Dirty& a, const Dirty& b) {
+    return a.slice_op_kind != b.slice_op_kind ? a.slice_op_kind < b.slice_op_kind : a.hash < b.hash;
   });
   rows_.reserve(dirty_.size());
   // Set aside, not used: doubling and copying would take thrice as much.
   if (const size_t likely = cache.dirty_row_bytes(); bytes_.capacity() < likely * 2) bytes_.reserve(likely * 4);
-  for (CacheSlot* slot : dirty_) {
+  for (size_t i = 0; i < dirty_.size(); ++i) {
+    // Most were folded so long ago that no cache of the processor has them. In steps, since each names the next.
+    if (i + 8 < dirty_.size()) StateCache::fetch_slot(dirty_[i + 8].slot);
+    if (i + 5 < dirty_.size()) StateCache::fetch_state(dirty_[i + 5].slot);
+    if (i + 2 < dirty_.size()) StateCache::fetch_inside(dirty_[i + 2].slot);
+    CacheSlot* const slot = dirty_[i].slot;
     const size_t begin = bytes_.size();
     const bool there = encode_state_row(*slot, bytes_);
     if (!there) bytes_.resize(begin);

@@ -25,7 +25,11 @@ class StateRows {
     size_t end = 0;
     bool there = true;  // false: the key has no row any more
   };
-  std::vector<CacheSlot*> dirty_;
+  struct Dirty {
+    uint64_t slice_op_kind, hash;  // as their keys stand in the store
+    CacheSlot* slot;
+  };
+  std::vector<Dirty> dirty_;
   std::vector<Row> rows_;
   std::string bytes_;
 };
