@@ -70,7 +70,7 @@ struct PeopleState final : State, PeopleShown {
   bool forget(Key key, const Erased& erased) override { return forget_names(key, erased); }
   bool blank() const override { return false; }
   bool whole() const override { return book.blocks().empty(); }
-  void fetch_ahead() const override { book.fetch_ahead(); }
+  void fetch_ahead() const override { book.fetch_ahead(), portrait.fetch_ahead(), co_likers.fetch_ahead(); }
 
  private:
   bool decode_before_3(uint8_t version, Reader& r);

@@ -59,6 +59,10 @@ class Portrait {
   void write(Writer& w) const;
   bool read(Reader& r);
   size_t memory() const { return counts_.capacity(); }
+  void fetch_ahead() const {
+    __builtin_prefetch(counts_.data());
+    if (counts_.size() > 64) __builtin_prefetch(counts_.data() + 64);
+  }
 
  private:
   bool raise(size_t hour, ActKind kind, std::string_view channel);

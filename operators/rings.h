@@ -20,6 +20,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/functional/function_ref.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -141,6 +142,7 @@ class TargetLikers {
   // The same where nobody looks for rings: only counts, and holds nobody.
   void count_like(uint32_t time_s, RingCounts* counts);
   void on_undo(uint64_t user);
+  void fetch_ahead() const { __builtin_prefetch(recent_.data()), __builtin_prefetch(lowest_.data()); }
   uint32_t likes() const { return likes_; }      // ever, undone ones too
   uint32_t first_s() const { return first_s_; }  // time of the first like
   bool idle(uint32_t now_s) const;               // holds nobody any more: the state may go
@@ -175,6 +177,11 @@ class CoLikers {
   }
   uint32_t degree() const { return degree_[0] + degree_[1]; }
   size_t partners() const { return partners_.size(); }
+  void fetch_ahead() const {
+    const char* const at = reinterpret_cast<const char*>(partners_.data());
+    for (size_t n = 0; n < std::min<size_t>(partners_.size() * sizeof(Partner), 512); n += 64)
+      __builtin_prefetch(at + n);
+  }
   size_t bytes() const;  // memory held
   void encode(std::string& out) const;
   static std::optional<CoLikers> decode(std::string_view in);
