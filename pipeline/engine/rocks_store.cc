@@ -24,6 +24,7 @@
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/diary.h"
 #include "pipeline/engine/members.h"
+#include "pipeline/engine/rocks_list.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/engine/store_folder.h"
 
@@ -128,10 +129,10 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   db.max_total_wal_size = std::max<uint64_t>(memory.buffer_bytes * 2, 16 << 20);
   db.max_open_files = 512;  // well below the usual limit of 1,024 a process, which sockets share
   db.bytes_per_sync = 1 << 20;
-  db.stats_dump_period_sec = 0;
-  db.stats_persist_period_sec = 0;
+  db.stats_dump_period_sec = db.stats_persist_period_sec = 0;
   db.skip_stats_update_on_db_open = true;
   db.avoid_unnecessary_blocking_io = true;
+  db.allow_concurrent_memtable_write = false;  // one writes
   db.max_manifest_file_size = 16 << 20;
   return db;
 }
@@ -155,6 +156,7 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
   options.arena_block_size = 128 << 10;             // families seldom written must not reserve a megabyte each
   options.memtable_prefix_bloom_size_ratio = 0.02;
   options.memtable_whole_key_filtering = true;
+  options.memtable_factory = ordered_memtables();
   options.level_compaction_dynamic_level_bytes = true;
   // Commits are large and rewrite the same keys: merged twice as late, rows are rewritten a third less often.
   if (family == Family::kState || family == Family::kViews)
@@ -318,21 +320,19 @@ class RocksStore final : public Store {
   Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
                    std::vector<bool>& found) const override {
     const size_t count = keys.size();
-    values.resize(count);
-    found.assign(count, false);
+    values.resize(count), found.resize(count);
     if (count == 0) return Status::fine();
-    std::vector<rocksdb::Slice> slices;
-    slices.reserve(count);
-    for (const std::string_view key : keys) slices.push_back(slice(key));
+    std::vector<rocksdb::Slice> slices(count);
+    std::transform(keys.begin(), keys.end(), slices.begin(), slice);
     std::vector<rocksdb::PinnableSlice> pinned(count);
     std::vector<rocksdb::Status> statuses(count);
     database_->db->MultiGet(database_->passing, database_->handle(family), count, slices.data(), pinned.data(),
                             statuses.data(), std::is_sorted(keys.begin(), keys.end()));
     Status result;
     for (size_t i = 0; i < count; ++i) {
-      if (statuses[i].ok()) {
-        values[i].assign(pinned[i].data(), pinned[i].size());
-        found[i] = true;
+      found[i] = statuses[i].ok();
+      if (found[i]) {
+        values[i] = view(pinned[i]);
         continue;
       }
       values[i].clear();
