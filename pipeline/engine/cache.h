@@ -118,6 +118,9 @@ class StateCache {
   // Evicts down to the limit what commits up to `committed` carry, if anything.
   void evict(uint64_t committed);
 
+  // Where the process ends: the states are left where they are. Nothing else may be called afterwards.
+  void leave_memory() { (void)new auto(std::move(slabs_)); }
+
   size_t bytes() const { return bytes_; }
   size_t states() const { return slots_.size(); }
   uint64_t hits() const { return hits_; }

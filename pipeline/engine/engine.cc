@@ -87,6 +87,19 @@ Engine::~Engine() {
   if (ingest_thread_.joinable()) ingest_thread_.join();
   if (eraser_ != nullptr) eraser_->stop();
   committer_.reset();  // it publishes into this engine
+  if (options_.process_ends) leave_memory();
+}
+
+// Millions of small pieces: to give back each takes a second or two, for which nobody can start in its place.
+void Engine::leave_memory() {
+#ifndef __SANITIZE_ADDRESS__  // which would tell of leaks
+  if (runner_ != nullptr) runner_->leave_memory();
+  const auto leave = [](auto& chunks) {
+    for (auto& chunk : chunks)
+      for (auto& held : chunk->held) (void)held.release();
+  };
+  leave(queue_), leave(spent_);
+#endif
 }
 
 Status Engine::open(const Config& config, const OperatorSet& operators, Store& store, std::vector<IngestSource> sources,
@@ -324,47 +337,6 @@ Status Engine::step(bool& done) {
     }
   }
   if (status.ok() && !abandon_) status = after_tick(idle);
-  return status;
-}
-
-// Who reads to an end leaves a folder that holds no name; a service goes on at its next start.
-Status Engine::finish_erasures() {
-  Status status;
-  while (status.ok() && !stop_ && eraser_->failure().ok() && !eraser_->waits_outside() &&
-         eraser_->done() < runner_->erased()->size()) {
-    status = after_tick(true);
-    if (status.ok() && anything_) {
-      status = settle();
-      if (status.ok()) status = commit();
-    }
-    if (status.ok()) status = settle();
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return status.ok() ? eraser_->failure() : status;
-}
-
-void Engine::tell_erased() {
-  if (erased_ == runner_->erased()) return;
-  ingest_->set_erased(runner_->erased());
-  const std::lock_guard lock(mutex_);
-  erased_ = runner_->erased();
-}
-
-std::shared_ptr<const Erased> Engine::erased() const {
-  const std::lock_guard lock(mutex_);
-  return erased_;
-}
-
-// Some rows a call, so that no tick waits long.
-Status Engine::scrub() {
-  constexpr size_t kRows = 256;
-  Status status = runner_->scrub(eraser_->take(kRows), outbox_erased_ + 1);
-  if (uint64_t done; eraser_->says_done(done)) {
-    std::string row;
-    Writer(row).varint(done);
-    set_->put(Family::kMeta, keys::kErased, row);
-  }
-  anything_ = true;
   return status;
 }
 

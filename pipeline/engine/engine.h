@@ -36,6 +36,7 @@ struct EngineOptions {
   decltype(Eraser::Deps::rewrite_log) rewrite_log;
   decltype(Eraser::Deps::drop_old) drop_old;
   std::function<void(const std::string&)> say;
+  bool process_ends = false;  // the process ends with the engine: most of its memory is left to the system
   // The last tick to run: run() ends when it is done, or when all is read. What is found out by the clock is then not
   // written down: the control log is one that was written before (rebuild).
   std::optional<TickId> until;
@@ -110,6 +111,7 @@ class Engine {
   Status scrub();
   Status finish_erasures();
   void tell_erased();
+  void leave_memory();
   Status commit();
   Status settle();
   int64_t now_us() const { return options_.clock_us(); }

@@ -72,6 +72,7 @@ class TickRunner final : public StateReader {
   void collect_accounts();  // into progress; aborts where law 5 does not hold
 
   FoldFigures figures() const;
+  void leave_memory();                               // StateCache::leave_memory()
   uint16_t version() const { return env_.version; }  // of the community's rules at the last tick
   void add_partition(const PartitionId& id) { partition_ids_.push_back(id); }
 

@@ -138,6 +138,10 @@ void TickRunner::evict() {
   for (auto& shard : shards_) shard->cache().evict(committed_);
 }
 
+void TickRunner::leave_memory() {
+  for (auto& shard : shards_) shard->cache().leave_memory();
+}
+
 FoldFigures TickRunner::figures() const {
   FoldFigures out;
   for (const auto& shard : shards_) {

@@ -16,7 +16,7 @@ struct FoldOptions {
   size_t cache_bytes = size_t{64} << 20;
   // Once states take more than the part of 1,000 of that, one that is not folded again within so many folds of its
   // shard is packed (cache.h).
-  size_t packs_above_permille = 500;
+  size_t packs_above_permille = 800;
   uint32_t packs_after = 1 << 15;
   bool outbox = true;           // false: no out records are kept for sinks
   bool board_moves = false;     // note who moves on the boards (board_moves.h)

@@ -49,6 +49,7 @@ int replay(const ReplayOptions& options) {
   set_up_logging(config.logging);
   EngineOptions engine_options;
   engine_options.floors = false;
+  engine_options.process_ends = true;
   if (!options.until.empty() && !parse_time(options.until, engine_options.file_append_us)) {
     std::cerr << "bellwether: --until: given \"" << options.until
               << "\", allowed: a time such as 2024-05-01T00:00:00Z\n";

@@ -260,7 +260,7 @@ int serve(const ServeOptions& options) {
   EngineOptions engine_options;
   engine_options.until_end = options.until_end;
   engine_options.outbox = !config.kafka.brokers.empty() && config.kafka.outputs;
-  engine_options.board_moves = true;
+  engine_options.board_moves = engine_options.process_ends = true;
   const Hasher hasher(config.community.hash_key);
   if (inputs.log != nullptr) {
     engine_options.rewrite_log = [&inputs, &hasher](const std::shared_ptr<const Erased>& erased,

@@ -141,6 +141,7 @@ class Bench:
             "kafka.topics": topic,
             "kafka.out_prefix": f"out{port}",
             "service.listen": f"127.0.0.1:{free_port()}",
+            "service.drain_s": 0,  # nobody asks
             "metrics.listen": f"127.0.0.1:{port}",
         }
         command = [self.program, "serve", "--until-end", *more]
