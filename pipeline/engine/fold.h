@@ -96,7 +96,7 @@ class TickRunner final : public StateReader {
   Status slice_jobs();
   void start_jobs(const Cutoffs& before, const Cutoffs& after);
   void emit(const Shard::Emitted& out);
-  void note_moves(uint64_t flight);
+  class Moving;
   Status load_wanted(size_t count);
   Status failure() const;
 

@@ -1,5 +1,6 @@
 // What leaves a tick for the store: out records, dead letters, and at a commit everything that changed.
 #include <algorithm>
+#include <optional>
 
 #include "operators/flags.h"
 #include "pipeline/engine/fold.h"
@@ -76,29 +77,53 @@ void TickRunner::collect_accounts() {
   }
 }
 
-void TickRunner::note_moves(uint64_t flight) {
-  moves_.reset();
-  const Operator* const scores = operators_.find(OperatorId::kScores);
-  if (!options_.board_moves || scores == nullptr) return;
-  auto moves = std::make_shared<BoardMoves>();
-  moves->number = flight, moves->version = env_.version;
-  moves->set_lowest(*list_counts_.tables());
-  const BoardContext context{progress_.folded == INT64_MIN ? 0 : progress_.folded * kSlotUs, env_.version, community(),
-                             [this](uint16_t n) -> const CommunityConfig& { return versions_[n].config; }};
-  BoardEntry entry;
-  for (const auto& shard : shards_)
-    for (const CacheSlot* slot : shard->cache().dirty()) {
-      if (slot->key.op != OperatorId::kScores) continue;
-      moves->users.push_back(slot->key.key.hash);
-      std::unique_ptr<State> unpacked;
-      if (slot->state == nullptr && (unpacked = scores->decode(slot->packed())) == nullptr) return;
-      const State& state = unpacked != nullptr ? *unpacked : *slot->state;
-      if (scores->board_entry(state, slot->key.key, context, entry) && moves->high(entry))
-        moves->places.push_back(entry);
-      if (moves->places.size() > BoardMoves::kPlacesMax) return;
+// Who moves with a commit, shard by shard beside the encoding of their states, which has them at hand.
+class TickRunner::Moving {
+ public:
+  Moving(const TickRunner& runner, uint64_t flight)
+      : scores_(*runner.operators_.find(OperatorId::kScores)),
+        context_{runner.progress_.folded == INT64_MIN ? 0 : runner.progress_.folded * kSlotUs, runner.env_.version,
+                 runner.community(),
+                 [&runner](uint16_t n) -> const CommunityConfig& { return runner.versions_[n].config; }},
+        parts_(runner.shards_.size()) {
+    moves_->number = flight, moves_->version = runner.env_.version;
+    moves_->set_lowest(*runner.list_counts_.tables());
+  }
+
+  void note(size_t shard, const CacheSlot& slot) {
+    Part& part = parts_[shard];
+    if (slot.key.op != OperatorId::kScores || part.unknown) return;
+    part.users.push_back(slot.key.key.hash);
+    std::unique_ptr<State> unpacked;
+    if (slot.state == nullptr) unpacked = scores_.decode(slot.packed());
+    const State* const state = unpacked != nullptr ? unpacked.get() : slot.state.get();
+    BoardEntry entry;
+    part.unknown = state == nullptr || part.places.size() > BoardMoves::kPlacesMax;
+    if (!part.unknown && scores_.board_entry(*state, slot.key.key, context_, entry) && moves_->high(entry))
+      part.places.push_back(entry);
+  }
+
+  // Null where nobody knows.
+  std::shared_ptr<BoardMoves> take() {
+    for (Part& part : parts_) {
+      if (part.unknown) return nullptr;
+      moves_->users.insert(moves_->users.end(), part.users.begin(), part.users.end());
+      moves_->places.insert(moves_->places.end(), part.places.begin(), part.places.end());
     }
-  moves_ = std::move(moves);
-}
+    return moves_->places.size() > BoardMoves::kPlacesMax ? nullptr : std::move(moves_);
+  }
+
+ private:
+  struct Part {
+    std::vector<uint64_t> users;
+    std::vector<BoardEntry> places;
+    bool unknown = false;
+  };
+  const Operator& scores_;
+  const BoardContext context_;
+  std::shared_ptr<BoardMoves> moves_ = std::make_shared<BoardMoves>();
+  std::vector<Part> parts_;
+};
 
 std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
   out_rows_.flush(set);
@@ -107,13 +132,19 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
                                                                      // the rows
   size_t dirty = 0;
   for (const auto& shard : shards_) dirty += shard->cache().dirty().size();
-  const auto encode = [&](size_t s) { states[s].encode(shards_[s]->cache()); };
+  std::optional<Moving> moving;
+  if (options_.board_moves && operators_.find(OperatorId::kScores) != nullptr) moving.emplace(*this, flight);
+  const auto encode = [&](size_t s) {
+    states[s].encode(shards_[s]->cache(), [&](const CacheSlot& slot) {
+      if (moving) moving->note(s, slot);
+    });
+  };
   if (pool_.threads() > 1 && dirty >= options_.parallel_rows) {
     pool_.run(shards_.size(), encode);
   } else {
     for (size_t s = 0; s < shards_.size(); ++s) encode(s);
   }
-  note_moves(flight);
+  moves_ = moving ? moving->take() : nullptr;
   for (auto& shard : shards_) {
     shard->cache().carried(flight);
     shard->write_blocks(set);

@@ -9,7 +9,7 @@ constexpr size_t kSpareBytes = 16 << 20;
 
 }  // namespace
 
-void StateRows::encode(const StateCache& cache) {
+void StateRows::encode(const StateCache& cache, absl::FunctionRef<void(const CacheSlot&)> each) {
   dirty_.reserve(cache.dirty().size());
   for (CacheSlot* slot : cache.dirty()) {
     const StateKey& key = slot->key;
@@ -31,6 +31,7 @@ void StateRows::encode(const StateCache& cache) {
     const bool there = encode_state_row(*slot, bytes_);
     if (!there) bytes_.resize(begin);
     rows_.push_back({slot->key, bytes_.size(), there});
+    each(*slot);
   }
   dirty_.clear();
 }

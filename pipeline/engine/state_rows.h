@@ -1,6 +1,8 @@
 // What a commit writes of a shard's states: rows in stored order, their bytes one after another.
 #pragma once
 
+#include <absl/functional/function_ref.h>
+
 #include <cstddef>
 #include <mutex>
 #include <string>
@@ -14,7 +16,8 @@ namespace bellwether {
 
 class StateRows {
  public:
-  void encode(const StateCache& cache);  // its dirty states
+  // The cache's dirty states; `each` of them is shown once it is encoded.
+  void encode(const StateCache& cache, absl::FunctionRef<void(const CacheSlot&)> each);
   void write(WriteSet& set) const;
   void clear() { rows_.clear(), bytes_.clear(); }
   size_t bytes() const { return bytes_.size(); }
