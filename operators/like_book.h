@@ -125,6 +125,21 @@ class LikeBook {
     else
       lines(entries_.data(), entries_.size());
   }
+  // Of a book with tables: where the like of this target, author and id would stand, then what stands there.
+  void fetch_places(uint64_t target, uint64_t author, uint64_t id_hash) const {
+    if (!indexed()) return;
+    const Index& index = index_.front();
+    index.target.fetch(target), index.author.fetch(author), index.id.fetch(id_hash);
+  }
+  void fetch_found(uint64_t target, uint64_t author, uint64_t id_hash) const {
+    if (!indexed()) return;
+    const Index& index = index_.front();
+    const auto fetch = [&](uint32_t number) {
+      if (index.held(number) && index.place(number) < entries_.size())
+        __builtin_prefetch(&entries_[index.place(number)]);
+    };
+    index.target.candidates(target, fetch), index.author.candidates(author, fetch), index.id.candidates(id_hash, fetch);
+  }
   void write(Writer& w) const;  // open block, directory, discounts, expiry cursor
   bool read(Reader& r);
   // The entries of a block as seal() wrote it, in the order folded. False where the bytes are broken.

@@ -40,6 +40,19 @@ class LikeNumbers {
     const uint32_t* cell = find_cell(spread(key), key, key_of);
     return cell == nullptr ? kNone : number(*cell);
   }
+  // Has the processor fetch where `key` would stand.
+  void fetch(uint64_t key) const {
+    if (!cells_.empty()) __builtin_prefetch(cells_.data() + home(spread(key)));
+  }
+  // Calls each(number) for what may be that of `key`, of the first group.
+  template <class Each>
+  void candidates(uint64_t key, Each&& each) const {
+    if (cells_.empty()) return;
+    const uint64_t hash = spread(key);
+    const uint32_t* const group = cells_.data() + home(hash);
+    for (uint32_t hits = among_eight(group, tag_of(hash), kTagMask); hits != 0; hits &= hits - 1)
+      if (const uint32_t cell = group[std::countr_zero(hits)]; cell != 0) each(number(cell));
+  }
   // Room for `keys` in an empty table.
   void reserve(size_t keys) { cells_ = std::vector<uint32_t>((keys / 5 + 2) * kGroup); }
   // Keeps `number`, at most kNumberMax, for `key` instead of the one it gives.

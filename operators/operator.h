@@ -156,6 +156,9 @@ class State {
   virtual bool whole() const { return true; }
   // Has the processor fetch what the next fold will read first outside of the object itself. A hint.
   virtual void fetch_ahead() const {}
+  // The same of what folding this fact will look for in it: the places first, then what stands there.
+  virtual void fetch_places(const Fact&) const {}
+  virtual void fetch_found(const Fact&) const {}
 };
 
 // Where a user stands on the boards: for lists of users that are kept from one commit to the next.

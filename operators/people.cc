@@ -111,6 +111,17 @@ bool PeopleShown::forget_names(Key key, const Erased& erased) {
   return changed;
 }
 
+void PeopleState::fetch_places(const Fact& fact) const {
+  if (const auto* like = std::get_if<LikeFact>(&fact.body))
+    book.fetch_places(like->kind == LikeKind::kFollow ? like->author.hash : like->post.hash, like->author.hash,
+                      fact.id_hash);
+}
+void PeopleState::fetch_found(const Fact& fact) const {
+  if (const auto* like = std::get_if<LikeFact>(&fact.body))
+    book.fetch_found(like->kind == LikeKind::kFollow ? like->author.hash : like->post.hash, like->author.hash,
+                     fact.id_hash);
+}
+
 size_t PeopleState::memory() const {
   return id.capacity() + seen.memory() + book.memory() + portrait.memory() + co_likers.bytes() + telling.size() * 200;
 }

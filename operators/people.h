@@ -71,6 +71,8 @@ struct PeopleState final : State, PeopleShown {
   bool blank() const override { return false; }
   bool whole() const override { return book.blocks().empty(); }
   void fetch_ahead() const override { book.fetch_ahead(), portrait.fetch_ahead(), co_likers.fetch_ahead(); }
+  void fetch_places(const Fact& fact) const override;
+  void fetch_found(const Fact& fact) const override;
 
  private:
   bool decode_before_3(uint8_t version, Reader& r);

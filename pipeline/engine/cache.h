@@ -93,6 +93,13 @@ class StateCache {
   static void fetch_inside(const CacheSlot* slot) {
     if (slot != nullptr && slot->state != nullptr) slot->state->fetch_ahead();
   }
+  // Of the home of a fact.
+  static void fetch_places(const CacheSlot* slot, const Fact& fact) {
+    if (slot != nullptr && slot->state != nullptr) slot->state->fetch_places(fact);
+  }
+  static void fetch_found(const CacheSlot* slot, const Fact& fact) {
+    if (slot != nullptr && slot->state != nullptr) slot->state->fetch_found(fact);
+  }
 
   // Reads those of `keys` that are not here, all in one sorted read; a key without a row becomes an empty state. Sorts
   // `keys`.

@@ -83,6 +83,7 @@ Status TickRunner::failure() const {
 
 Status TickRunner::prefetch(std::span<Record* const> records) {
   likely_.clear(), likely_slots_.clear(), likely_of_.clear();
+  likely_records_ = records;
   for (const Record* record : records) {
     likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
     if (record->reason != Reason::kNone) continue;
@@ -145,8 +146,14 @@ void TickRunner::fetch_ahead(size_t i) {
     for (uint32_t k = likely_of_[n]; k < likely_of_[n + 1]; ++k) fetch(k);
   };
   each(i + 7, [&](uint32_t k) { shard(likely_[k].key.hash).cache().fetch_slot(likely_[k], likely_slots_[k]); });
-  each(i + 4, [&](uint32_t k) { StateCache::fetch_state(likely_slots_[k]); });
-  each(i + 2, [&](uint32_t k) { StateCache::fetch_inside(likely_slots_[k]); });
+  each(i + 5, [&](uint32_t k) { StateCache::fetch_state(likely_slots_[k]); });
+  each(i + 3, [&](uint32_t k) { StateCache::fetch_inside(likely_slots_[k]); });
+  const auto home = [&](size_t n, auto&& fetch) {
+    if (n + 1 < likely_of_.size() && likely_of_[n] < likely_of_[n + 1])
+      fetch(likely_slots_[likely_of_[n]], *likely_records_[n]);
+  };
+  home(i + 2, StateCache::fetch_places);
+  home(i + 1, StateCache::fetch_found);
 }
 
 int64_t TickRunner::next_due() const {

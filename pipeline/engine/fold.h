@@ -130,6 +130,7 @@ class TickRunner final : public StateReader {
   std::vector<IndexKey> rows_;
   std::vector<std::vector<StateKey>> wanted_;  // by shard
   // Of the records last prefetched: the states they will likely need, and where those of each record begin.
+  std::span<Record* const> likely_records_;
   std::vector<StateKey> likely_;
   std::vector<CacheSlot*> likely_slots_;
   std::vector<uint32_t> likely_of_;
