@@ -33,12 +33,17 @@ void take(WithoutFlag& w, int64_t day, RuleId rule, int64_t micros) {
   }
 }
 
+void take_view(const Sums& sums, const CommunityConfig& community, std::array<int64_t, kCapabilities>& capabilities,
+               std::vector<int64_t>& profiles) {
+  for (size_t c = 0; c < kCapabilities; ++c)
+    capabilities[c] = sums.s[c] == 0 ? 0 : score_micros(sums.s[c], sums, community.half_life_days, 1);
+  profiles.clear();
+  for (const ProfileConfig& p : community.profiles)
+    profiles.push_back(score_micros(sums.profile(p), sums, community.half_life_days, 1000));
+}
 ScoreView view_of(const Sums& sums, const CommunityConfig& community) {
   ScoreView view;
-  for (size_t c = 0; c < kCapabilities; ++c)
-    view.capability_micros[c] = score_micros(sums.s[c], sums, community.half_life_days, 1);
-  for (const ProfileConfig& p : community.profiles)
-    view.profile_micros.push_back(score_micros(sums.profile(p), sums, community.half_life_days, 1000));
+  take_view(sums, community, view.capability_micros, view.profile_micros);
   return view;
 }
 
@@ -435,13 +440,15 @@ class Scores final : public OperatorOf<ScoresState> {
     if (!context.wanted(OutKind::kScore)) return context.emit(OutKind::kScore, {});  // ids count on, made or not
     const CommunityConfig& community = context.community();
     const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
-    const ScoreView view =
-        view_of(s.book.running(day_of(now), community, context.community_number(), rules), community);
-    ScoreRecord r;
-    r.user_id = s.id, r.day = day_of(now), r.capability_micros = view.capability_micros,
-    r.profile_micros = view.profile_micros;
+    const Sums& sums = s.book.running(day_of(now), community, context.community_number(), rules);
+    static thread_local ScoreRecord r;  // its texts and lists keep their memory: nearly every like makes one
+    static thread_local std::string payload;
+    r.user_id = s.id, r.day = day_of(now);
+    take_view(sums, community, r.capability_micros, r.profile_micros);
     r.tier = s.machine.tier, r.visible = visible_tier(s, context.community(), now);
-    context.emit(OutKind::kScore, encode(r));
+    payload.clear();
+    write(payload, r);
+    context.emit(OutKind::kScore, payload);
   }
 
   static void wake(const ScoresState& s, Key key, Context& context) {

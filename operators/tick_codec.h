@@ -9,7 +9,10 @@ namespace bellwether {
 
 constexpr bool has_time(int64_t slot) { return slot >= -(INT64_MAX / kSlotUs) && slot <= INT64_MAX / kSlotUs; }
 
-inline void write(Writer& w, const TickId& tick) { w.zigzag(tick.slot), w.varint(tick.sub); }
+template <class Out>  // Writer or EntryWriter
+void write(Out& w, const TickId& tick) {
+  w.zigzag(tick.slot), w.varint(tick.sub);
+}
 // False where it is none. `never`: one that has not been yet is good too.
 inline bool read(Reader& r, TickId& tick, bool never = false) {
   tick.slot = r.zigzag(), tick.sub = static_cast<uint32_t>(r.varint());

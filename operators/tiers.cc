@@ -226,14 +226,20 @@ bool decode(std::string_view payload, TierChange& m) {
   return r.ok() && r.done();
 }
 
-std::string encode(const ScoreRecord& m) {
-  std::string out;
+void write(std::string& out, const ScoreRecord& m) {
   Writer w(out);
-  w.u8(1), w.bytes(m.user_id), w.zigzag(m.day);
-  for (int64_t v : m.capability_micros) w.zigzag(v);
-  w.varint(m.profile_micros.size());
+  {
+    EntryWriter c(w);
+    c.u8(1), c.bytes(m.user_id), c.zigzag(m.day);
+    for (int64_t v : m.capability_micros) c.zigzag(v);
+    c.varint(m.profile_micros.size());
+  }
   for (int64_t v : m.profile_micros) w.zigzag(v);
   w.u8(static_cast<uint8_t>(m.tier)), w.u8(static_cast<uint8_t>(m.visible));
+}
+std::string encode(const ScoreRecord& m) {
+  std::string out;
+  write(out, m);
   return out;
 }
 bool decode(std::string_view payload, ScoreRecord& m) {

@@ -77,6 +77,7 @@ struct ScoreRecord {
   Tier tier = Tier::kUnspecified, visible = Tier::kUnspecified;
 };
 std::string encode(const ScoreRecord&);
+void write(std::string& out, const ScoreRecord&);  // the same, behind what is there
 bool decode(std::string_view payload, ScoreRecord& out);
 
 }  // namespace bellwether

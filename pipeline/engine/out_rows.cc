@@ -24,7 +24,11 @@ std::string row_of(std::string_view records, uint32_t count) {
 
 void OutRows::add(uint64_t number, uint8_t kind, const ChangeId& id, std::string_view payload, WriteSet& set) {
   if (number != last_ + 1) flush(set);
-  Writer(bytes_).bytes(encode_out_row(kind, id, payload));
+  begun_.clear();
+  begin_out_row(begun_, kind, id, payload.size());
+  Writer w(bytes_);
+  w.varint(begun_.size() + payload.size());
+  w.append(begun_.data(), begun_.size()), w.append(payload.data(), payload.size());
   last_ = number, ++count_;
   if (bytes_.size() >= kRowBytes) flush(set);
 }

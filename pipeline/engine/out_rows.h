@@ -29,7 +29,7 @@ class OutRows {
   size_t bytes() const { return bytes_.size(); }
 
  private:
-  std::string bytes_;
+  std::string bytes_, begun_;
   uint64_t last_ = 0;
   uint32_t count_ = 0;
 };

@@ -10,7 +10,8 @@
 namespace bellwether {
 namespace {
 
-void write_change_id(Writer& w, const ChangeId& id) {
+template <class Out>  // Writer or EntryWriter
+void write_change_id(Out& w, const ChangeId& id) {
   write(w, id.tick), w.varint(id.sender.op_kind()), w.fixed64(id.sender.key.hash), w.varint(id.sequence);
 }
 
@@ -58,12 +59,18 @@ bool decode(std::string_view bytes, DeadLetterRow& out) {
   return r.ok() && r.done() && has_time(out.slot);
 }
 
-std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload) {
-  std::string out;
-  Writer w(out);
+void begin_out_row(std::string& out, uint8_t kind, const ChangeId& id, size_t payload_bytes) {
+  Writer to(out);
+  EntryWriter w(to);
   w.u8(kind);
   write_change_id(w, id);
-  w.bytes(payload);
+  w.varint(payload_bytes);
+}
+
+std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload) {
+  std::string out;
+  begin_out_row(out, kind, id, payload.size());
+  out += payload;
   return out;
 }
 

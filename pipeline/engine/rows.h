@@ -38,6 +38,7 @@ bool decode(std::string_view bytes, DeadLetterRow& out);  // its views point int
 // An outbox row: kind, id (of dead letters the tick only: their id is topic, partition and offset), the record's own
 // bytes.
 std::string encode_out_row(uint8_t kind, const ChangeId& id, std::string_view payload);
+void begin_out_row(std::string& out, uint8_t kind, const ChangeId& id, size_t payload_bytes);  // up to the payload
 bool decode_out_row(std::string_view bytes, uint8_t& kind, ChangeId& id, std::string_view& payload);
 
 // A row of the store by its name.

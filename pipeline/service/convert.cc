@@ -20,9 +20,10 @@ static_assert(static_cast<int>(AlertKind::kFlagRaised) == pb::ALERT_KIND_FLAG_RA
 static_assert(static_cast<int>(AlertSeverity::kCritical) == pb::ALERT_SEVERITY_CRITICAL);
 static_assert(static_cast<int>(FlagChange::What::kClosed) == pb::FLAG_CHANGE_CLOSED);
 
-void append_hex(std::string& out, uint64_t value, int digits) {
+char* write_hex(char* at, uint64_t value, int digits) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  for (int i = digits - 1; i >= 0; --i) out += kDigits[value >> (4 * i) & 15];
+  for (int i = digits - 1; i >= 0; --i) *at++ = kDigits[value >> (4 * i) & 15];
+  return at;
 }
 
 bool hex_part(std::string_view& text, size_t digits, uint64_t& out) {
@@ -84,13 +85,13 @@ const char* capability_name(size_t capability) {
 }
 
 std::string text_of(const ChangeId& id) {
-  std::string out;
-  append_hex(out, static_cast<uint64_t>(id.tick.slot) ^ uint64_t{1} << 63, 16);
-  out += '-', append_hex(out, id.tick.sub, 8);
-  out += '-', append_hex(out, id.sender.op_kind(), 8);
-  out += '-', append_hex(out, id.sender.key.hash, 16);
-  out += '-', append_hex(out, id.sequence, 8);
-  return out;
+  char text[16 + 1 + 8 + 1 + 8 + 1 + 16 + 1 + 8];
+  char* at = write_hex(text, static_cast<uint64_t>(id.tick.slot) ^ uint64_t{1} << 63, 16);
+  *at++ = '-', at = write_hex(at, id.tick.sub, 8);
+  *at++ = '-', at = write_hex(at, id.sender.op_kind(), 8);
+  *at++ = '-', at = write_hex(at, id.sender.key.hash, 16);
+  *at++ = '-', at = write_hex(at, id.sequence, 8);
+  return {text, at};
 }
 
 bool parse_change_id(std::string_view text, ChangeId& out) {

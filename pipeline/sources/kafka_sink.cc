@@ -40,7 +40,8 @@ class KafkaSink::Impl {
   std::vector<Produced> produce_all(const std::vector<ToProduce>& records, int timeout_ms);
 
  private:
-  // Rides with each record until its delivery; a sequence or a waiter is set.
+  // What rides with a record until its delivery: of the outbox's its sequence, told by the lowest bit; of who waits a
+  // Ticket.
   struct Ticket {
     struct Waiter {
       std::mutex mutex;
@@ -48,9 +49,12 @@ class KafkaSink::Impl {
       bool done = false;
       Produced produced;
     };
-    uint64_t sequence = 0;
     std::shared_ptr<Waiter> waiter;
   };
+  static void* ticket_of(uint64_t sequence) { return reinterpret_cast<void*>(sequence << 1 | 1); }
+  static bool is_sequence(void* ticket) { return (reinterpret_cast<uintptr_t>(ticket) & 1) != 0; }
+  static uint64_t sequence_of(void* ticket) { return reinterpret_cast<uintptr_t>(ticket) >> 1; }
+  void delivered_waited(const KafkaDelivery& delivery);
 
   void delivered(const KafkaDelivery& delivery);
   void run();
@@ -61,6 +65,8 @@ class KafkaSink::Impl {
   const std::shared_ptr<KafkaNotice> notice_;
   KafkaClient client_;
   std::atomic<bool> stopping_{false};
+
+  std::string topic_;  // of the record being enqueued
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -142,24 +148,23 @@ bool KafkaSink::Impl::make_topics() {
 }
 
 bool KafkaSink::Impl::enqueue(const OutRecord& record, int timeout_ms) {
-  const auto until = Clock::now() + milliseconds(timeout_ms);
+  std::optional<Clock::time_point> until;  // the clock is asked where there is something to wait for
   {
     std::unique_lock lock(mutex_);
-    changed_.wait_until(lock, until, [&] { return topics_made_ || !failure_.ok(); });
+    if (!topics_made_ && failure_.ok()) {
+      until = Clock::now() + milliseconds(timeout_ms);
+      changed_.wait_until(lock, *until, [&] { return topics_made_ || !failure_.ok(); });
+    }
     if (!topics_made_ || !failure_.ok()) return false;
     waiting_.emplace_back(record.sequence, false);  // before the delivery report can come
   }
-  auto ticket = std::make_unique<Ticket>();
-  ticket->sequence = record.sequence;
-  const std::string topic(record.topic);
+  topic_ = record.topic;
   for (;;) {
-    const auto refused = client_.produce(topic, record.key, record.tombstone ? std::string_view{} : record.value,
-                                         record.id, ticket.get());
-    if (!refused) {
-      (void)ticket.release();
-      return true;
-    }
-    if (refused->full && Clock::now() < until && failure().ok()) {
+    const auto refused = client_.produce(topic_, record.key, record.tombstone ? std::string_view{} : record.value,
+                                         record.id, ticket_of(record.sequence));
+    if (!refused) return true;
+    if (!until) until = Clock::now() + milliseconds(timeout_ms);
+    if (refused->full && Clock::now() < *until && failure().ok()) {
       std::this_thread::sleep_for(milliseconds(kFullWaitMs));
       continue;
     }
@@ -167,33 +172,40 @@ bool KafkaSink::Impl::enqueue(const OutRecord& record, int timeout_ms) {
       const std::lock_guard lock(mutex_);
       waiting_.pop_back();  // one thread enqueues, so it is the last
     }
-    if (!refused->full) fail(topic + ": " + refused->why);
+    if (!refused->full) fail(topic_ + ": " + refused->why);
     return false;
   }
 }
 
-void KafkaSink::Impl::delivered(const KafkaDelivery& delivery) {
+void KafkaSink::Impl::delivered_waited(const KafkaDelivery& delivery) {
   const std::unique_ptr<Ticket> ticket(static_cast<Ticket*>(delivery.ticket));
   const bool ok = delivery.error.empty();
   const std::string topic(delivery.topic);
+  const std::lock_guard lock(ticket->waiter->mutex);
+  Produced& produced = ticket->waiter->produced;
+  produced.partition = {topic, delivery.partition};
+  produced.offset = ok ? delivery.offset : -1;
+  if (!ok) produced.status = Status::error("kafka: " + topic + ": " + delivery.error);
+  ticket->waiter->done = true;
+  ticket->waiter->changed.notify_all();
+}
+
+void KafkaSink::Impl::delivered(const KafkaDelivery& delivery) {
+  const bool ok = delivery.error.empty();
   if (ok) notice_->back();
-  if (ticket->waiter != nullptr) {
-    const std::lock_guard lock(ticket->waiter->mutex);
-    Produced& produced = ticket->waiter->produced;
-    produced.partition = {topic, delivery.partition};
-    produced.offset = ok ? delivery.offset : -1;
-    if (!ok) produced.status = Status::error("kafka: " + topic + ": " + delivery.error);
-    ticket->waiter->done = true;
-    ticket->waiter->changed.notify_all();
-    return;
-  }
+  if (!is_sequence(delivery.ticket)) return delivered_waited(delivery);
   if (!ok) {
-    if (!stopping_) fail(topic + ": " + delivery.error);
+    if (!stopping_) fail(std::string(delivery.topic) + ": " + delivery.error);
     return;
   }
+  const uint64_t sequence = sequence_of(delivery.ticket);
   const std::lock_guard lock(mutex_);
-  const auto at = std::ranges::lower_bound(waiting_, ticket->sequence, {}, &std::pair<uint64_t, bool>::first);
-  if (at != waiting_.end() && at->first == ticket->sequence) at->second = true;
+  // Numbers are seldom left out: where it would stand then, else where it is found.
+  auto at = waiting_.begin();
+  if (!waiting_.empty() && sequence - at->first < waiting_.size()) at += static_cast<ptrdiff_t>(sequence - at->first);
+  if (at != waiting_.end() && at->first != sequence)
+    at = std::ranges::lower_bound(waiting_, sequence, {}, &std::pair<uint64_t, bool>::first);
+  if (at != waiting_.end() && at->first == sequence) at->second = true;
   while (!waiting_.empty() && waiting_.front().second) {
     acknowledged_ = waiting_.front().first;
     waiting_.pop_front();
