@@ -58,6 +58,7 @@ class EntryWriter {
   void boolean(bool v) { u8(v ? 1 : 0); }
   void bytes(std::string_view v) {
     varint(v.size());
+    if (v.empty()) return;
     if (v.size() <= text_left_) {
       std::memcpy(bytes_ + n_, v.data(), v.size());
       n_ += v.size(), text_left_ -= v.size();

@@ -37,13 +37,14 @@ class RowTable final : public rocksdb::MemTableRep {
   }
   size_t ApproximateMemoryUsage() override { return 0; }  // beside what the allocator gave
 
-  // What MemTableRep::Get uses, and nobody else while merges are not worked in as they come: it asks for an iterator
-  // and leaves it where it is. So each thread has one, for the length of a Get.
+  // What MemTableRep::Get uses, and nobody else while merges are not worked in as they come: RocksDB 7.8 asks for an
+  // iterator and leaves it where it is. So each thread has a place for one, for the length of a Get.
   Iterator* GetDynamicPrefixIterator(rocksdb::Arena* arena) override {
     if (arena != nullptr) return GetIterator(arena);
-    static thread_local Walk walk;
-    walk.begin(list_);
-    return &walk;
+    alignas(WalkOfGet) static thread_local char place[sizeof(WalkOfGet)];
+    auto* const walk = new (place) WalkOfGet;
+    walk->begin(list_);
+    return walk;
   }
   Iterator* GetIterator(rocksdb::Arena* arena) override {
     Walk* const walk = arena == nullptr ? new Walk : new WalkOfArena;
@@ -82,6 +83,12 @@ class RowTable final : public rocksdb::MemTableRep {
     }
     const RowList* list_ = nullptr;
     const Node* at_ = nullptr;
+  };
+
+  // Whether it is deleted or left.
+  class WalkOfGet final : public Walk {
+   public:
+    static void operator delete(void*) {}
   };
 
   // An iterator that RocksDB means to have in an arena of its own, which no header shows: of it the destructor is
