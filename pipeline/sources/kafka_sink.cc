@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -51,7 +52,7 @@ class KafkaSink::Impl {
     };
     std::shared_ptr<Waiter> waiter;
   };
-  static void* ticket_of(uint64_t sequence) { return reinterpret_cast<void*>(sequence << 1 | 1); }
+  static void* ticket_of(uint64_t sequence) { return std::bit_cast<void*>(uintptr_t{sequence << 1 | 1}); }
   static bool is_sequence(void* ticket) { return (reinterpret_cast<uintptr_t>(ticket) & 1) != 0; }
   static uint64_t sequence_of(void* ticket) { return reinterpret_cast<uintptr_t>(ticket) >> 1; }
   void delivered_waited(const KafkaDelivery& delivery);
