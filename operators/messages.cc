@@ -38,10 +38,6 @@ void close(const Reader& r, MessageKind kind) {
   std::abort();
 }
 
-}  // namespace
-
-namespace {
-
 // What a message is written into that is sent at once.
 std::string& scratch() {
   static thread_local std::string bytes;
