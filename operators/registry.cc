@@ -43,12 +43,24 @@ const Operator* find_operator(OperatorId id) {
 void likely_states(const Fact& fact, const CommunityConfig& community,
                    absl::FunctionRef<void(OperatorId op, Key key)> each) {
   each(home_operator(fact.home.kind), fact.home);
+  const auto scores_of = [&each](const Ref& user) {
+    if (user.present()) each(OperatorId::kScores, {KeyKind::kUser, user.hash});
+  };
   if (const auto* like = std::get_if<LikeFact>(&fact.body)) {
     if (like->post.present()) each(OperatorId::kPosts, {KeyKind::kPost, like->post.hash});
-    each(OperatorId::kScores, {KeyKind::kUser, like->author.hash});
+    scores_of(like->author);
     if (community.bursts.enabled) each(OperatorId::kBursts, {KeyKind::kUser, like->author.hash});
-  } else if (fact.home.kind != KeyKind::kUser && fact.user.present()) {
-    each(OperatorId::kScores, {KeyKind::kUser, fact.user.hash});
+    return;
+  }
+  if (fact.home.kind != KeyKind::kUser || std::holds_alternative<AccountFact>(fact.body)) scores_of(fact.user);
+  if (const auto* post = std::get_if<PostFact>(&fact.body)) {
+    scores_of(post->author);
+    if (post->parent.present()) each(OperatorId::kPosts, {KeyKind::kPost, post->parent.hash});
+    scores_of(post->parent_author);
+  } else if (const auto* referral = std::get_if<ReferralFact>(&fact.body)) {
+    scores_of(referral->referrer);
+  } else if (const auto* beta = std::get_if<BetaTestFact>(&fact.body)) {
+    scores_of(beta->tester);
   }
 }
 

@@ -451,16 +451,48 @@ class Scores final : public OperatorOf<ScoresState> {
     context.emit(OutKind::kScore, payload);
   }
 
-  static void wake(const ScoresState& s, Key key, Context& context) {
+  static void wake(ScoresState& s, Key key, Context& context) {
     const CommunityConfig& community = context.community();
     const int64_t now = context.now_us();
     if (!s.book.empty()) context.wake_at(leaves_us(s.book.oldest_day(), key, community.window_days));
     for (const Grant& g : s.grants)
       if (g.expires_us > now) context.wake_at(g.expires_us);
-    // Whoever stands above the lowest tier, in any world, is looked at once a day, at their own hour: decay and old
-    // days alone can cost it.
-    if (tiered(s))
-      context.wake_at((floor_div(now - hours_of_their_own(key), kDayUs) + 1) * kDayUs + hours_of_their_own(key));
+    // Whoever stands above the lowest tier, in any world, is looked at at their own hour of every day that may cost it:
+    // decay and old days alone can.
+    if (!tiered(s)) return;
+    const int64_t own = hours_of_their_own(key), next = (floor_div(now - own, kDayUs) + 1) * kDayUs + own;
+    const int64_t next_slot = floor_div(next + kSlotUs - 1, kSlotUs);
+    context.wake_at((next_slot + looks_in_vain(s, next_slot * kSlotUs, context) * (kDayUs / kSlotUs)) * kSlotUs);
+  }
+  // How many of the daily looks from the one at `first_us`, a slot's beginning, find what this one found, if nothing
+  // else happens: what a tier asks for, but a place among others, stays or falls with the days, so a look at which the
+  // tier is held says that it was at all looks before. When rules change, the engine has everybody on a tier looked at.
+  static int64_t looks_in_vain(ScoresState& s, int64_t first_us, Context& context) {
+    constexpr int64_t kMost = 32;
+    const CommunityConfig& community = context.community();
+    const Tier tier = s.machine.tier;
+    if (tier == Tier::kMember || !s.without.empty() || s.awaits_days) return 0;
+    if (community.tiers[static_cast<size_t>(tier)].top_permille != 0) return 0;
+    if (const int64_t below = s.machine.below_since_us; below != 0) {
+      const int64_t lost = below + static_cast<int64_t>(community.grace_days) * kDayUs;
+      return std::clamp<int64_t>(floor_div(lost - first_us + kDayUs - 1, kDayUs), 0, kMost);
+    }
+    const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
+    Sums sums = s.book.running(day_of(context.now_us()), community, context.community_number(), rules);
+    const auto held = [&](int64_t look) {
+      const int64_t at = first_us + look * kDayUs;
+      sums.day = day_of(at);
+      return holds(tier, standing(s, nullptr, sums, community, at, s.likers), community, context.cutoffs());
+    };
+    int64_t vain = 0, fails = kMost;  // those before `vain` hold
+    while (vain < fails) {
+      const int64_t look = vain == 0 ? 0 : (vain + fails) / 2;
+      if (held(look))
+        vain = look + 1;
+      else
+        fails = look;
+    }
+    return vain;
   }
 
   static void seal(ScoresState& s, Context& context) {

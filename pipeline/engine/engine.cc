@@ -376,7 +376,10 @@ Status Engine::process(Chunk& chunk) {
     if (past_end(tick.id)) break;
     if (tick.begin >= fetched) {
       const size_t end = std::min(chunk.records.size(), std::max<size_t>(fetched + kPrefetch, tick.end));
-      status = runner_->prefetch(std::span<Record* const>(chunk.records).subspan(tick.begin, end - tick.begin));
+      const auto next = std::find_if(chunk.ticks.begin() + (&tick - chunk.ticks.data()), chunk.ticks.end(),
+                                     [end](const Chunk::Tick& later) { return later.begin >= end; });
+      status = runner_->prefetch(std::span<Record* const>(chunk.records).subspan(tick.begin, end - tick.begin),
+                                 (next == chunk.ticks.end() ? chunk.closed_before : next->id).slot);
       fetched = end, first = tick.begin;
       if (!status.ok()) return status;
     }

@@ -81,7 +81,7 @@ Status TickRunner::failure() const {
   return {};
 }
 
-Status TickRunner::prefetch(std::span<Record* const> records) {
+Status TickRunner::prefetch(std::span<Record* const> records, int64_t until) {
   likely_.clear(), likely_slots_.clear(), likely_of_.clear();
   likely_records_ = records;
   for (const Record* record : records) {
@@ -93,7 +93,16 @@ Status TickRunner::prefetch(std::span<Record* const> records) {
   }
   likely_of_.push_back(static_cast<uint32_t>(likely_.size()));
   size_t missing = 0;
-  constexpr size_t kApart = 16;
+  constexpr size_t kApart = 16, kWokenMost = 4096;
+  // Whoever is woken meanwhile was not heard of for long: in a community larger than the cache they are most reads.
+  for (size_t n = 0; n < kWokenMost; ++n) {
+    const TimerKey* const timer = timers_.ahead(n);
+    if (timer == nullptr || timer->slot >= until) break;
+    const StateKey& key = timer->state;
+    if (shard(key.key.hash).cache().look(key) != nullptr) continue;
+    wanted_[shard_of(key.key.hash, static_cast<uint32_t>(shards_.size()))].push_back(key);
+    ++missing;
+  }
   for (size_t i = 0; i < likely_.size(); ++i) {
     if (i + kApart < likely_.size()) shard(likely_[i + kApart].key.hash).cache().fetch_place(likely_[i + kApart]);
     CacheSlot* const slot = shard(likely_[i].key.hash).cache().look(likely_[i]);
@@ -214,11 +223,11 @@ Status TickRunner::run(TickId tick, std::span<Record* const> records) {
 
 // Whoever is woken was not heard of for long: their state is in no cache of the processor. As fetch_ahead(), by timers.
 void TickRunner::fetch_woken() {
-  if (const StateKey* key = timers_.ahead(8)) shard(key->key.hash).cache().fetch_place(*key);
+  if (const TimerKey* timer = timers_.ahead(8)) shard(timer->state.key.hash).cache().fetch_place(timer->state);
   ++woken_at_;
   CacheSlot*& slot = woken_[(woken_at_ + 6) % woken_.size()];
-  const StateKey* key = timers_.ahead(6);
-  slot = key == nullptr ? nullptr : shard(key->key.hash).cache().look(*key);
+  const TimerKey* timer = timers_.ahead(6);
+  slot = timer == nullptr ? nullptr : shard(timer->state.key.hash).cache().look(timer->state);
   StateCache::fetch_slot(slot);
   StateCache::fetch_state(woken_[(woken_at_ + 4) % woken_.size()]);
   StateCache::fetch_inside(woken_[(woken_at_ + 2) % woken_.size()]);
@@ -227,7 +236,8 @@ void TickRunner::fetch_woken() {
 Status TickRunner::begin(TickId tick, std::span<Record* const> records) {
   ++env_.number;
   env_.tick = tick;
-  env_.version = version_at(tick.slot);
+  const uint16_t version = version_at(tick.slot);
+  if (std::exchange(env_.version, version) != version) look_at_tiers();
   engine_sequence_ = 0;
   const int64_t now_us = tick.slot * kSlotUs;
 
@@ -398,13 +408,26 @@ void TickRunner::start_jobs(const Cutoffs& before, const Cutoffs& after) {
                 std::min(before.cell[tier], after.cell[tier]),
                 {KeyKind::kEvent, 0}};
     auto& jobs = progress_.jobs;
-    const auto same = std::find_if(jobs.begin(), jobs.end(), [&](const RecheckJob& j) { return j.tier == job.tier; });
+    const auto same = std::find_if(jobs.begin(), jobs.end(), [&](const RecheckJob& j) {
+      return j.tier == job.tier && j.next.index == job.next.index;
+    });
     if (same == jobs.end()) {
       jobs.push_back(job);
     } else {  // one walk over both ranges
       same->next = std::min(same->next, job.next);
       same->high = std::max(same->high, job.high);
     }
+  }
+}
+
+// By other rules than those by which they were told when to be looked at next.
+void TickRunner::look_at_tiers() {
+  for (const Tier tier : {Tier::kContributor, Tier::kKey, Tier::kLead}) {
+    RecheckJob job;
+    job.tier = static_cast<uint8_t>(tier);
+    job.next = {static_cast<uint8_t>(static_cast<uint8_t>(IndexId::kUsersByTier) + job.tier), 0, {KeyKind::kEvent, 0}};
+    std::erase_if(progress_.jobs, [&](const RecheckJob& j) { return j.next.index == job.next.index; });
+    progress_.jobs.push_back(job);
   }
 }
 

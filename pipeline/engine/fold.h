@@ -44,8 +44,8 @@ class TickRunner final : public StateReader {
   // was filled and a write set given.
   Status open(Store& store);
 
-  // Reads what the facts of these records will need, if it is not in memory.
-  Status prefetch(std::span<Record* const> records);
+  // Reads what the facts of these records will need, and whoever is woken before slot `until`, if not in memory.
+  Status prefetch(std::span<Record* const> records, int64_t until);
   // The same for the processor's caches, record by record, some way ahead of its fold: `i` of those last prefetched.
   void fetch_ahead(size_t i);
   // Runs the ticks before `before` that have no records: timers, leftovers, jobs, new days. Gives true while there may
@@ -95,6 +95,7 @@ class TickRunner final : public StateReader {
   void engine_message(const StoredMessage& message);
   Status slice_jobs();
   void start_jobs(const Cutoffs& before, const Cutoffs& after);
+  void look_at_tiers();
   void emit(const Shard::Emitted& out);
   class Moving;
   Status load_wanted(size_t count);

@@ -13,7 +13,7 @@
 
 namespace bellwether {
 
-// Sends kRecheck to the users of the overall board from one cell to another.
+// Sends kRecheck to the users of the overall board from one cell to another, or to all on a tier (`next` says which).
 struct RecheckJob {
   uint8_t tier = 0;
   uint32_t high = 0;  // the last cell

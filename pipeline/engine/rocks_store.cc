@@ -118,7 +118,7 @@ Memory make_memory(const StoreOptions& options) {
   memory.cache = rocksdb::NewLRUCache(cache);
   // Half: a commit may stand in memtables while the one before is flushed, and the sum is still inside the cache.
   memory.buffer_bytes = bytes / 2;
-  memory.buffers = std::make_shared<rocksdb::WriteBufferManager>(memory.buffer_bytes, memory.cache);
+  memory.buffers = std::make_shared<rocksdb::WriteBufferManager>(memory.buffer_bytes);
   return memory;
 }
 

@@ -37,7 +37,7 @@ class Timers {
   // The earliest that may be due as far as memory knows; never later than the truth.
   int64_t soonest() const;
   // The n-th to be woken after those taken, most likely; null where it is not known. A hint.
-  const StateKey* ahead(size_t n) const { return at_ + n < open_.size() ? &open_[at_ + n].state : nullptr; }
+  const TimerKey* ahead(size_t n) const { return at_ + n < open_.size() ? &open_[at_ + n] : nullptr; }
 
   // What no commit carries yet; a commit takes it along. Until landed() it may or may not be in the store.
   TimerChanges take_changes() {
