@@ -157,17 +157,18 @@ Status StateCache::load(std::vector<StateKey>& keys) {
   });
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
   if (keys.size() == 1) {
-    rows_.resize(std::max<size_t>(rows_.size(), 1));
-    const bool found = store_.get(Family::kState, keys::state(keys[0]), rows_[0], status);
-    if (status.ok()) insert(keys[0], found, rows_[0], status);
+    const bool found = store_.get(Family::kState, keys::state(keys[0]), row_, status);
+    if (status.ok()) insert(keys[0], found, row_, status);
     return status;
   }
   row_keys_.clear(), views_.clear();
   for (const StateKey& k : keys) row_keys_.push_back(keys::state(k));
   for (const std::string& k : row_keys_) views_.push_back(k);
-  status = store_.multi_get(Family::kState, views_, rows_, found_);
-  for (size_t i = 0; status.ok() && i < keys.size(); ++i) insert(keys[i], found_[i], rows_[i], status);
-  return status;
+  Status broken;
+  status = store_.multi_get(Family::kState, views_, [&](size_t i, const std::string_view* row) {
+    insert(keys[i], row != nullptr, row != nullptr ? *row : std::string_view(), broken);
+  });
+  return status.ok() ? broken : status;
 }
 
 Status StateCache::peek(const StateKey& key, const State*& out) {

@@ -163,9 +163,9 @@ class StateCache {
   uint64_t hits_ = 0, misses_ = 0;
   uint32_t folds_ = 0;
   std::string packing_;
-  std::vector<std::string> rows_, row_keys_;
+  std::string row_;
+  std::vector<std::string> row_keys_;
   std::vector<std::string_view> views_;
-  std::vector<bool> found_;
 };
 
 }  // namespace bellwether

@@ -152,15 +152,14 @@ class MemoryStore final : public Store {
     return find_row(*families_[index_of(family)], key, value);
   }
 
-  Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
-                   std::vector<bool>& found) const override {
-    values.resize(keys.size());
-    found.assign(keys.size(), false);
+  Status multi_get(Family family, std::span<const std::string_view> keys, EachFound each) const override {
     const std::lock_guard lock(*mutex_);
     const Rows& rows = *families_[index_of(family)];
+    std::string value;
     for (size_t i = 0; i < keys.size(); ++i) {
-      values[i].clear();
-      found[i] = find_row(rows, keys[i], values[i]);
+      const bool found = find_row(rows, keys[i], value);
+      const std::string_view there = value;
+      each(i, found ? &there : nullptr);
     }
     return Status::fine();
   }

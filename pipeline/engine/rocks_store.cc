@@ -1,6 +1,7 @@
 // The store in RocksDB: the only file that knows it. Column families share one write-ahead log, so that a batch over
-// all of them is one record of it; they share one block cache, and memtables are charged to that cache, so that one
-// number bounds the memory.
+// all of them is one record of it; they share one block cache and one bound of their memtables. Memtables are not
+// charged to that cache: large commits would drive filters and index blocks out of it, which every read then reads
+// again.
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
@@ -116,8 +117,7 @@ Memory make_memory(const StoreOptions& options) {
   cache.num_shard_bits = bytes >= size_t{64} << 20 ? 4 : 1;
   cache.high_pri_pool_ratio = 0.5;  // index and filter blocks stay before data
   memory.cache = rocksdb::NewLRUCache(cache);
-  // Half: a commit may stand in memtables while the one before is flushed, and the sum is still inside the cache.
-  memory.buffer_bytes = bytes / 2;
+  memory.buffer_bytes = bytes / 2;  // a commit may stand in memtables while the one before is flushed
   memory.buffers = std::make_shared<rocksdb::WriteBufferManager>(memory.buffer_bytes);
   return memory;
 }
@@ -317,10 +317,8 @@ class RocksStore final : public Store {
     return database_->read(database_->passing, family, key, status, [&](std::string_view found) { value = found; });
   }
 
-  Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
-                   std::vector<bool>& found) const override {
+  Status multi_get(Family family, std::span<const std::string_view> keys, EachFound each) const override {
     const size_t count = keys.size();
-    values.resize(count), found.resize(count);
     if (count == 0) return Status::fine();
     std::vector<rocksdb::Slice> slices(count);
     std::transform(keys.begin(), keys.end(), slices.begin(), slice);
@@ -328,17 +326,14 @@ class RocksStore final : public Store {
     std::vector<rocksdb::Status> statuses(count);
     database_->db->MultiGet(database_->passing, database_->handle(family), count, slices.data(), pinned.data(),
                             statuses.data(), std::is_sorted(keys.begin(), keys.end()));
-    Status result;
+    for (const rocksdb::Status& status : statuses)
+      if (!status.ok() && !status.IsNotFound()) return explain(status, "read", database_->path);
     for (size_t i = 0; i < count; ++i) {
-      found[i] = statuses[i].ok();
-      if (found[i]) {
-        values[i] = view(pinned[i]);
-        continue;
-      }
-      values[i].clear();
-      if (!statuses[i].IsNotFound() && result.ok()) result = explain(statuses[i], "read", database_->path);
+      const std::string_view value = view(pinned[i]);
+      each(i, statuses[i].ok() ? &value : nullptr);
+      pinned[i].Reset();
     }
-    return result;
+    return Status::fine();
   }
 
   std::shared_ptr<const Snapshot> snapshot() const override { return std::make_shared<RocksSnapshot>(database_); }
@@ -371,9 +366,7 @@ class RocksStore final : public Store {
     Figures figures;
     figures.bytes_on_disk = folder_bytes(database_->path);
     figures.memtable_bytes = database_->memory.buffers->memory_usage();
-    const size_t charged = database_->memory.buffers->dummy_entries_in_cache_usage();
-    const size_t used = database_->memory.cache->GetUsage();
-    figures.block_cache_bytes = used - std::min(used, charged);
+    figures.block_cache_bytes = database_->memory.cache->GetUsage();
     uint64_t rows = 0;
     if (database_->db->GetAggregatedIntProperty(rocksdb::DB::Properties::kEstimateNumKeys, &rows)) {
       figures.estimated_rows = rows;

@@ -75,9 +75,10 @@ class Store {
   // failure it is as it was.
   virtual Status write(WriteSet& set, bool sync) = 0;
   virtual bool get(Family family, std::string_view key, std::string& value, Status& status) const = 0;
-  // values[i] is set and found[i] true where keys[i] exists. Keys sorted by the caller for speed, not for meaning.
-  virtual Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
-                           std::vector<bool>& found) const = 0;
+  // Calls each(i, value) for every key in their order; null where keys[i] does not exist. Not at all where one cannot
+  // be read. Keys sorted by the caller for speed, not for meaning.
+  using EachFound = absl::FunctionRef<void(size_t i, const std::string_view* value)>;
+  virtual Status multi_get(Family family, std::span<const std::string_view> keys, EachFound each) const = 0;
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
   // Drops whole files of rows in [from, to) where it can; what stays is invisible to nobody: only for rows that no
   // state names any more.
@@ -95,7 +96,7 @@ class Store {
 };
 
 struct StoreOptions {
-  size_t block_cache_mb = 128;  // blocks and memtables together stay in this
+  size_t block_cache_mb = 128;  // blocks stay in this, memtables in half as much and a commit on its way
   int background_threads = 1;
   size_t write_set_bytes = 0;  // what a write set will hold, roughly: room for it is set aside, not yet used
   bool read_only = false;      // for dump and evaluate beside nothing else

@@ -109,6 +109,8 @@ class Comparison {
         ++out_.rows, ++out_.written_otherwise;
       } else if (order != 0 && family == Family::kState && says_nothing(order < 0 ? a : b)) {
         ++out_.rows, ++out_.written_otherwise;
+      } else if (order != 0 && family == Family::kTimers && is_look(order < 0 ? a : b)) {
+        ++out_.rows, ++out_.written_otherwise;
       } else {
         ++(order < 0 ? found.only_first : order > 0 ? found.only_second : found.other);
         if (family == Family::kState) tell(order <= 0 ? a.key() : b.key());
@@ -160,7 +162,19 @@ class Comparison {
     settle(first_, key, *state_a), settle(second_, key, *state_b);
     std::string text_a, text_b;
     state_a->encode(text_a), state_b->encode(text_b);
-    return timer_a == timer_b && text_a == text_b;
+    return text_a == text_b && (timer_a == timer_b || (is_look(key, timer_a) && is_look(key, timer_b)));
+  }
+  // A timer at a user's own hour: earlier versions looked at a tier on days too on which nothing could come of it.
+  static bool is_look(const StateKey& key, int64_t slot) {
+    if (key.op != OperatorId::kScores || slot == kNoTimer) return false;
+    const auto own = static_cast<int64_t>(key.key.hash % static_cast<uint64_t>(kDayUs));
+    const int64_t since = slot * kSlotUs - own;
+    return since - floor_div(since, kDayUs) * kDayUs < kSlotUs;
+  }
+  // Of a look the state says that there is one, and of which user.
+  static bool is_look(const Rows& row) {
+    TimerKey timer;
+    return keys::parse_timer(row.key(), timer) && is_look(timer.state, timer.slot);
   }
 
   void tell(const std::string& bytes) {

@@ -253,16 +253,18 @@ class SimStore final : public Store {
   bool get(Family family, std::string_view key, std::string& value, Status& status) const override {
     return reading_.get(*now_[index_of(family)], key, value, status);
   }
-  Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
-                   std::vector<bool>& found) const override {
-    values.resize(keys.size());
-    found.assign(keys.size(), false);
+  Status multi_get(Family family, std::span<const std::string_view> keys, EachFound each) const override {
+    std::vector<std::string> values(keys.size());
+    std::vector<bool> found(keys.size());
     Status first;
     for (size_t i = 0; i < keys.size(); ++i) {
       Status status;
-      values[i].clear();
       found[i] = reading_.get(*now_[index_of(family)], keys[i], values[i], status);
       if (!status.ok() && first.ok()) first = std::move(status);
+    }
+    for (size_t i = 0; first.ok() && i < keys.size(); ++i) {
+      const std::string_view value = values[i];
+      each(i, found[i] ? &value : nullptr);
     }
     return first;
   }

@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "pipeline/tools/times.h"
 #include "tests/unit/repair_rig.h"
 
 namespace bellwether {
@@ -21,10 +20,9 @@ class Counting final : public Store {
     one_ += family == Family::kState;
     return store_->get(family, key, value, status);
   }
-  Status multi_get(Family family, std::span<const std::string_view> keys, std::vector<std::string>& values,
-                   std::vector<bool>& found) const override {
+  Status multi_get(Family family, std::span<const std::string_view> keys, EachFound each) const override {
     many_ += family == Family::kState ? keys.size() : 0;
-    return store_->multi_get(family, keys, values, found);
+    return store_->multi_get(family, keys, each);
   }
   std::shared_ptr<const Snapshot> snapshot() const override { return store_->snapshot(); }
   Status drop_range(Family family, std::string_view from, std::string_view to) override {
@@ -41,22 +39,32 @@ class Counting final : public Store {
 
 TEST(FetchAhead, WhoIsNewIsReadWithTheOthers) {
   const Folder folder;
-  const std::string file = folder / "likes.jsonl";
   constexpr int kLikes = 400;  // each by a new user, of a new post of a new author, in a tick of its own
-  {
-    std::ofstream out(file);
-    for (int i = 0; i < kLikes; ++i)
-      out << R"({"id":"e)" << i << R"(","time":")" << time_text((int64_t{1'740'000'000} + i) * kSecondUs)
-          << R"(","user":"liker)" << i << R"(","like":{"post":"p)" << i << R"(","author":"a)" << i
-          << R"(","kind":"LIKE_KIND_LIKE"}})"
-          << "\n";
-  }
+  const std::string file = repair::likes(folder, "e", int64_t{1'740'000'000} * kSecondUs, kSecondUs, kLikes,
+                                         [](int i) { return "a" + std::to_string(i); });
   Counting store;
   repair::replay(file, store);
   EXPECT_EQ(repair::progress_of(store).account().applied, static_cast<uint64_t>(kLikes));
   // Of each like: the liker's home and scores, the post, the author's scores and bursts.
   EXPECT_GE(store.many(), 5U * kLikes);
   EXPECT_LE(store.one(), static_cast<size_t>(kLikes) / 10);
+}
+
+// In a community larger than the cache, who is woken was forgotten since they were last heard of.
+TEST(FetchAhead, WhoIsWokenIsReadWithTheOthers) {
+  const Folder folder;
+  constexpr int kAuthors = 400;
+  constexpr int64_t kStart = int64_t{20'000} * kDayUs;
+  const int64_t leaves = kStart + (1 + static_cast<int64_t>(default_config().community.window_days)) * kDayUs;
+  Counting store;
+  const auto author = [](int i) { return "a" + std::to_string(i); };
+  repair::replay(repair::likes(folder, "old", kStart, kSecondUs, kAuthors, author), store);
+  const size_t one = store.one(), many = store.many();
+  // The day on which all that leaves the window, of each author at an hour of their own.
+  const auto other = [](int) { return std::string("other"); };
+  repair::replay(repair::likes(folder, "new", leaves, 2 * kMinuteUs, 800, other), store);
+  EXPECT_GE(store.many() - many, 3U * 800 + kAuthors);
+  EXPECT_LE(store.one() - one, static_cast<size_t>(kAuthors) / 10);
 }
 
 }  // namespace

@@ -169,6 +169,24 @@ TEST_F(KafkaOutageTest, QueueIsBounded) {
   EXPECT_EQ(sink->acknowledged(), 11u);
 }
 
+// What a later record's delivery says of an earlier one is nothing: the outbox would drop it unsent.
+TEST_F(KafkaOutageTest, NothingIsAcknowledgedBeforeWhatStoodBeforeIt) {
+  ASSERT_EQ(rd_kafka_mock_topic_create(mock_, "stuck", 1, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
+  ASSERT_EQ(rd_kafka_mock_partition_set_leader(mock_, "stuck", 0, -1), RD_KAFKA_RESP_ERR_NO_ERROR);
+  std::unique_ptr<KafkaSink> sink;
+  ASSERT_TRUE(KafkaSink::open(config_, {}, hooks_, sink).ok());
+  for (uint64_t i = 1; i <= 3; ++i) ASSERT_TRUE(sink->enqueue({i, "in", "k", "v", ""}, 20'000));
+  ASSERT_TRUE(within(20, [&] { return sink->acknowledged() == 3; }));
+  ASSERT_TRUE(sink->enqueue({4, "stuck", "k", "v", ""}, 20'000));
+  for (uint64_t i = 5; i <= 9; ++i) ASSERT_TRUE(sink->enqueue({i, "in", "k", "v", ""}, 20'000));
+  // Of one key, so of one partition, and so after them.
+  ASSERT_TRUE(sink->produce("in", "k", "last", 20'000).status.ok());
+  EXPECT_EQ(sink->acknowledged(), 3U);
+  ASSERT_EQ(rd_kafka_mock_partition_set_leader(mock_, "stuck", 0, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
+  EXPECT_TRUE(sink->flush(20'000).ok());
+  EXPECT_EQ(sink->acknowledged(), 9U);
+}
+
 TEST_F(KafkaOutageTest, SettingsOfOursCannotBeConfigured) {
   std::unique_ptr<KafkaSource> source;
   config_.properties["enable.auto.commit"] = "true";

@@ -16,6 +16,7 @@
 #include "pipeline/engine/engine.h"
 #include "pipeline/sources/file_source.h"
 #include "pipeline/tools/simulate.h"
+#include "pipeline/tools/times.h"
 
 namespace bellwether::repair {
 
@@ -78,15 +79,28 @@ inline std::string events(const Folder& folder, uint64_t users = 250, uint64_t d
 }
 
 // Folds the file into the store.
-inline void replay(const std::string& file, Store& store, bool outbox = true) {
+inline void replay(const std::string& file, Store& store, bool outbox = true, const Config& config = default_config()) {
   std::unique_ptr<FileSource> source;
   require(FileSource::open({file}, source));
   EngineOptions options;
   options.floors = false, options.outbox = outbox;
   options.file_append_us = int64_t{1'767'225'600} * 1'000'000;  // 2026
   std::unique_ptr<Engine> engine;
-  require(Engine::open(default_config(), operators(), store, {{source.get(), false}}, options, engine));
+  require(Engine::open(config, operators(), store, {{source.get(), false}}, options, engine));
   require(engine->run());
+}
+
+// A file of `count` likes, one every `every_us`, each of a post of its own and by somebody new: of author(i).
+template <class Author>
+std::string likes(const Folder& folder, const std::string& name, int64_t first_us, int64_t every_us, int count,
+                  Author&& author) {
+  std::ofstream out(folder / name);
+  for (int i = 0; i < count; ++i)
+    out << R"({"id":")" << name << i << R"(","time":")" << time_text(first_us + i * every_us) << R"(","user":")" << name
+        << i << R"(","like":{"post":"p)" << name << i << R"(","author":")" << author(i)
+        << R"(","kind":"LIKE_KIND_LIKE"}})"
+        << "\n";
+  return folder / name;
 }
 
 inline EngineProgress progress_of(const Store& store) {

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -135,20 +136,18 @@ TEST_P(StoreTest, MultiGetSaysWhatIsThere) {
   texts.emplace_back("empty");
   texts.emplace_back("empty");
   const std::vector<std::string_view> keys(texts.begin(), texts.end());
-  std::vector<std::string> values(3, "left over");
-  std::vector<bool> found;
-  ASSERT_EQ(store_->multi_get(Family::kState, keys, values, found).message, "");
+  std::vector<std::optional<std::string>> values;
+  const auto take = [&](size_t i, const std::string_view* value) {
+    ASSERT_EQ(i, values.size()) << "in their order";
+    values.push_back(value != nullptr ? std::optional<std::string>(*value) : std::nullopt);
+  };
+  ASSERT_EQ(store_->multi_get(Family::kState, keys, take).message, "");
   ASSERT_EQ(values.size(), keys.size());
-  ASSERT_EQ(found.size(), keys.size());
-  for (int i = 0; i < 200; ++i) {
-    const size_t at = static_cast<size_t>(199 - i);
-    EXPECT_EQ(found[at], i % 2 == 0) << i;
-    EXPECT_EQ(values[at], i % 2 == 0 ? std::to_string(i) : "") << i;
-  }
-  EXPECT_TRUE(found[200] && found[201]);
-  EXPECT_EQ(values[200], "");
-  ASSERT_EQ(store_->multi_get(Family::kState, {}, values, found).message, "");
-  EXPECT_TRUE(values.empty() && found.empty());
+  for (int i = 0; i < 200; ++i)
+    EXPECT_EQ(values[static_cast<size_t>(199 - i)], i % 2 == 0 ? std::optional(std::to_string(i)) : std::nullopt) << i;
+  EXPECT_TRUE(values[200] == "" && values[201] == "");
+  ASSERT_EQ(store_->multi_get(Family::kState, {}, take).message, "");
+  EXPECT_EQ(values.size(), keys.size());
 }
 
 TEST_P(StoreTest, DroppedRangesAreGone) {
@@ -172,17 +171,18 @@ TEST_P(StoreTest, ReadersSeeWholeSetsOnly) {
     }
     done = true;
   });
-  while (!done) {
+  std::string torn;  // compared once the writer is gone: a test that returns before that ends the program
+  while (!done && torn.empty()) {
     const auto snapshot = store_->snapshot();
     std::string state, ledger, meta;
     Status status;
     snapshot->get(Family::kState, "n", state, status);
     snapshot->get(Family::kLedger, "n", ledger, status);
     snapshot->get(Family::kMeta, "n", meta, status);
-    ASSERT_EQ(state, ledger);
-    ASSERT_EQ(state, meta);
+    if (state != ledger || state != meta) torn = state + " " + ledger + " " + meta;
   }
   writer.join();
+  EXPECT_EQ(torn, "");
 }
 
 TEST_P(StoreTest, BytesAreKeptAsTheyAre) {
@@ -243,7 +243,7 @@ TEST(RocksStore, MemoryStaysInItsBound) {
   std::mt19937_64 random(7);
   std::string value(500, ' ');
   size_t highest = 0;
-  for (int batch = 0; batch < 60; ++batch) {  // 60 MB through 8 MB
+  for (int batch = 0; batch < 60; ++batch) {  // 60 MB through 12 MB
     auto set = store->new_write_set();
     for (int i = 0; i < 2000; ++i) {
       for (char& c : value) c = static_cast<char>(random());
@@ -253,7 +253,7 @@ TEST(RocksStore, MemoryStaysInItsBound) {
     const Store::Figures figures = store->figures();
     highest = std::max(highest, figures.memtable_bytes + figures.block_cache_bytes);
   }
-  EXPECT_LE(highest, size_t{14} << 20);  // the bound, and what is being flushed
+  EXPECT_LE(highest, size_t{18} << 20);  // the bound, and what is being flushed
   EXPECT_GE(store->figures().bytes_on_disk, 50'000'000U);
 }
 
@@ -272,8 +272,6 @@ TEST(RocksStore, WhatPassesIsNotKept) {
     write_or_fail(*store, *set, true);
   }
   const auto store = open_or_fail(folder.path());  // now it stands in files
-  std::vector<std::string> values;
-  std::vector<bool> found;
   std::string value;
   Status status;
   const auto kept = [&] { return store->figures().block_cache_bytes; };
@@ -282,8 +280,10 @@ TEST(RocksStore, WhatPassesIsNotKept) {
   for (int i = 1000; i < 3000; i += 2) {
     const std::string a = std::to_string(i), b = std::to_string(i + 1);
     const std::vector<std::string_view> both = {a, b};
-    ASSERT_EQ(store->multi_get(Family::kState, both, values, found).message, "");
-    ASSERT_TRUE(found[0] && found[1] && store->get(Family::kState, a, value, status));
+    size_t found = 0;
+    const auto count = [&found](size_t, const std::string_view* there) { found += there != nullptr; };
+    ASSERT_EQ(store->multi_get(Family::kState, both, count).message, "");
+    ASSERT_TRUE(found == 2 && store->get(Family::kState, a, value, status));
   }
   EXPECT_LT(kept(), before + 100'000);
   const auto snapshot = store->snapshot();
