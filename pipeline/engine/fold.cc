@@ -95,6 +95,7 @@ Status TickRunner::prefetch(std::span<Record* const> records, int64_t until) {
   size_t missing = 0;
   constexpr size_t kApart = 16, kWokenMost = 4096;
   // Whoever is woken meanwhile was not heard of for long: in a community larger than the cache they are most reads.
+  if (Status status = timers_.look_ahead(until, kWokenMost); !status.ok()) return status;
   for (size_t n = 0; n < kWokenMost; ++n) {
     const TimerKey* const timer = timers_.ahead(n);
     if (timer == nullptr || timer->slot >= until) break;

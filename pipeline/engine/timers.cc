@@ -85,6 +85,14 @@ void Timers::settle_head() {
   }
 }
 
+Status Timers::look_ahead(int64_t slot, size_t most) {
+  int64_t soonest = kNoTimer;
+  if (Status status = next(slot, soonest); !status.ok() || soonest == kNoTimer) return status;
+  while (open_end_ < slot && open_.size() - at_ < most && open_hour(hour_of(slot - 1))) {
+  }
+  return {};
+}
+
 int64_t Timers::soonest() const {
   int64_t slot = horizon_;
   if (at_ < open_.size()) slot = std::min(slot, open_[at_].slot);

@@ -36,6 +36,8 @@ class Timers {
   void take(int64_t slot, std::vector<StateKey>& out);
   // The earliest that may be due as far as memory knows; never later than the truth.
   int64_t soonest() const;
+  // Has ahead() know of those due before `slot`, up to `most` and an hour's. May read the store.
+  Status look_ahead(int64_t slot, size_t most);
   // The n-th to be woken after those taken, most likely; null where it is not known. A hint.
   const TimerKey* ahead(size_t n) const { return at_ + n < open_.size() ? &open_[at_ + n] : nullptr; }
 
