@@ -344,7 +344,8 @@ void LikeBook::forget(int64_t day) {
   size_t drop = 0, blocks = 0;
   while (blocks < blocks_.size()) {
     const size_t end = drop + blocks_[blocks].count;
-    if (std::any_of(entries_.begin() + static_cast<ptrdiff_t>(drop), entries_.begin() + static_cast<ptrdiff_t>(end),
+    if (end > sealed_ ||  // a block that could not be read
+        std::any_of(entries_.begin() + static_cast<ptrdiff_t>(drop), entries_.begin() + static_cast<ptrdiff_t>(end),
                     [&](const LikeEntry& e) { return day_of(e.time_us) >= day; }))
       break;
     drop = end, ++blocks;
@@ -352,6 +353,17 @@ void LikeBook::forget(int64_t day) {
   if (blocks == blocks_.size()) {  // then open ones
     while (drop < entries_.size() && day_of(entries_[drop].time_us) < day) ++drop;
   }
+  if (drop != 0) drop_front(drop, blocks);
+}
+
+void LikeBook::forget_old_blocks(int64_t day) {
+  size_t drop = 0, blocks = 0;
+  while (blocks < blocks_.size() && blocks_[blocks].day < day) drop += blocks_[blocks++].count;
+  drop_front(loaded_ ? drop : 0, blocks);
+}
+
+void LikeBook::drop_front(size_t drop, size_t blocks) {
+  blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<ptrdiff_t>(blocks));
   if (drop == 0) return;
   const auto dropped = static_cast<ptrdiff_t>(drop);
   if (indexed()) {
@@ -365,7 +377,6 @@ void LikeBook::forget(int64_t day) {
     tags_.erase(tags_.begin(), tags_.begin() + dropped);
   }
   entries_.erase(entries_.begin(), entries_.begin() + dropped);
-  blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<ptrdiff_t>(blocks));
   sealed_ = sealed_ > drop ? sealed_ - drop : 0;
   // Links stay as they are: they were made when both ends were there.
   if (entries_.capacity() > 2 * with_room(entries_.size())) entries_.shrink_to_fit(), tags_.shrink_to_fit();

@@ -106,6 +106,11 @@ class LikeBook {
   std::vector<Ended> expire(int64_t day, size_t most, Key self);
   int64_t oldest_unexpired_day() const { return oldest_; }  // of any entry; INT64_MAX: none
   void forget(int64_t day);  // drops entries of days < `day` from memory and directory, whole blocks at a time
+  // Drops the blocks filled on days < `day`, which the ledger need not have any more. To be called before they are
+  // loaded and before each fold: what the book holds must not tell whether it was in memory all the time.
+  void forget_blocks(int64_t day) {
+    if (!blocks_.empty() && blocks_.front().day < day) forget_old_blocks(day);
+  }
 
   // Full blocks to write: gives the bytes of the oldest open entries once there are enough; the caller writes them
   // under (day, number).
@@ -191,6 +196,8 @@ class LikeBook {
     return !e.undo && (e.kind == LikeKind::kLike || e.kind == LikeKind::kShare || e.kind == LikeKind::kFollow);
   }
   uint16_t authenticity(const LikeEntry& e, uint64_t without) const;
+  void forget_old_blocks(int64_t day);
+  void drop_front(size_t entries, size_t blocks);
   void link(size_t i, bool fresh);
   static uint32_t tag_of(const LikeEntry& e);
   void find_by(size_t i);  // enters it where entries are found

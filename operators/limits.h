@@ -36,6 +36,12 @@ constexpr int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0 ? 
 constexpr int64_t slot_of(int64_t time_us) { return floor_div(time_us, kSlotUs); }
 constexpr int64_t day_of(int64_t time_us) { return floor_div(time_us, kDayUs); }
 
+// Blocks of the ledger that were filled on days before this one are gone, or may be, once a tick of `now_us` was
+// folded.
+constexpr int64_t ledger_kept_from(int64_t now_us, uint32_t window_days) {
+  return day_of(now_us) - (static_cast<int64_t>(window_days) + kPairUs / kDayUs + 4);
+}
+
 // A tick: the slot of event time, and which 65,536 of its records. Ordered.
 struct TickId {
   int64_t slot = INT64_MIN;

@@ -167,6 +167,7 @@ class People final : public OperatorOf<PeopleState> {
   KeyKind key_kind() const override { return KeyKind::kUser; }
 
   void fold_key(PeopleState& s, Key key, std::span<const Item> items, Context& context) const override {
+    s.book.forget_blocks(ledger_kept_from(context.now_us(), context.community().window_days));
     if (!s.book.loaded()) load(s, context);
     expire(s, key, context);  // first, so that what left the window is gone for whatever is folded in this tick
     for (const Item& item : items) {

@@ -486,7 +486,7 @@ Status Engine::commit() {
         set_->erase_range(Family::kViews, keys::change_slot(kind, INT64_MIN), keys::change_slot(kind, from));
       progress_.changes_from = from;
     }
-    const int64_t day = day_of(now) - (int64_t{config_.community.window_days} + 30 + 4);
+    const int64_t day = ledger_kept_from(now, config_.community.window_days);
     if (day > progress_.ledger_from) {
       job.ledger_from = keys::ledger_day(INT32_MIN), job.ledger_to = keys::ledger_day(day);
       progress_.ledger_from = day;
