@@ -206,7 +206,7 @@ void Disk::crash(Chaos& chaos) {
   if (kept == log_.size()) return;
   std::string torn = log_[kept];
   log_.resize(kept);
-  if (!chaos.roll(Fault::kTornWrite)) return;
+  if (torn.empty() || !chaos.roll(Fault::kTornWrite)) return;  // empty: torn before, by the crash of a recovery
   auto& how = chaos.dice(Fault::kTornWrite);
   if (how.chance(50)) {
     torn.resize(static_cast<size_t>(how.below(static_cast<int64_t>(torn.size()))));
