@@ -116,6 +116,8 @@ class Context {
   // Asks for a timer item at the first tick at or after `at_us`. One a key: an earlier one already set stays, and a
   // fold must bear being woken early. After it fired none is set.
   virtual void wake_at(int64_t at_us) = 0;
+  // When that will be: the begin of a slot; INT64_MAX: no timer is set.
+  virtual int64_t wakes_us() const = 0;
   virtual void count(CounterId id, int64_t delta) = 0;
   // Puts the key into a list, or takes it out, at a place in its order (smallest first).
   virtual void index(IndexId index, uint8_t plus, uint64_t order, bool present) = 0;

@@ -461,22 +461,23 @@ class Scores final : public OperatorOf<ScoresState> {
     // decay and old days alone can.
     if (!tiered(s)) return;
     const int64_t own = hours_of_their_own(key), next = (floor_div(now - own, kDayUs) + 1) * kDayUs + own;
-    const int64_t next_slot = floor_div(next + kSlotUs - 1, kSlotUs);
-    context.wake_at((next_slot + looks_in_vain(s, next_slot * kSlotUs, context) * (kDayUs / kSlotUs)) * kSlotUs);
+    const int64_t first = floor_div(next + kSlotUs - 1, kSlotUs) * kSlotUs;
+    if (context.wakes_us() > first) context.wake_at(first + looks_in_vain(s, first, context) * kDayUs);
   }
-  // How many of the daily looks from the one at `first_us`, a slot's beginning, find what this one found, if nothing
-  // else happens: what a tier asks for, but a place among others, stays or falls with the days, so a look at which the
-  // tier is held says that it was at all looks before. When rules change, the engine has everybody on a tier looked at.
+  // How many of the daily looks from the one at `first_us`, a slot's begin, find what this one found, if nothing else
+  // happens: what a tier asks for, but a place among others, stays or falls with the days, so a look at which the tier
+  // is held says that it was at all looks before. None after the timer that is set: then this is asked again. When
+  // rules change, the engine has everybody on a tier looked at.
   static int64_t looks_in_vain(ScoresState& s, int64_t first_us, Context& context) {
     constexpr int64_t kMost = 32;
     const CommunityConfig& community = context.community();
     const Tier tier = s.machine.tier;
     if (tier == Tier::kMember || !s.without.empty() || s.awaits_days) return 0;
     if (community.tiers[static_cast<size_t>(tier)].top_permille != 0) return 0;
-    if (const int64_t below = s.machine.below_since_us; below != 0) {
-      const int64_t lost = below + static_cast<int64_t>(community.grace_days) * kDayUs;
-      return std::clamp<int64_t>(floor_div(lost - first_us + kDayUs - 1, kDayUs), 0, kMost);
-    }
+    const auto until = [first_us](int64_t us) { return floor_div(us - first_us + kDayUs - 1, kDayUs); };
+    if (const int64_t below = s.machine.below_since_us; below != 0)
+      return std::clamp<int64_t>(until(below + static_cast<int64_t>(community.grace_days) * kDayUs), 0, kMost);
+    const int64_t set = context.wakes_us(), most = set == INT64_MAX ? kMost : std::min(kMost, until(set));
     const RulesOf rules = [&](uint16_t n) -> const CommunityConfig& { return context.community(n); };
     Sums sums = s.book.running(day_of(context.now_us()), community, context.community_number(), rules);
     const auto held = [&](int64_t look) {
@@ -484,9 +485,11 @@ class Scores final : public OperatorOf<ScoresState> {
       sums.day = day_of(at);
       return holds(tier, standing(s, nullptr, sums, community, at, s.likers), community, context.cutoffs());
     };
-    int64_t vain = 0, fails = kMost;  // those before `vain` hold
+    // Most are held as long as they were the last time that this was asked.
+    if (held(most - 1)) return most;
+    int64_t vain = 0, fails = most - 1;  // looks before `vain` find the tier held, that one not
     while (vain < fails) {
-      const int64_t look = vain == 0 ? 0 : (vain + fails) / 2;
+      const int64_t look = (vain + fails) / 2;
       if (held(look))
         vain = look + 1;
       else

@@ -109,6 +109,7 @@ class Shard final : public Context {
   void outcome(Outcome outcome) override;
   void send(OperatorId to, Key key, int64_t time_us, uint64_t id_hash, std::string_view payload) override;
   void wake_at(int64_t at_us) override;
+  int64_t wakes_us() const override { return slot_->timer == kNoTimer ? INT64_MAX : slot_->timer * kSlotUs; }
   void count(CounterId id, int64_t delta) override { effects_.counts.emplace_back(id, delta); }
   void index(IndexId index, uint8_t plus, uint64_t order, bool present) override;
   void write_block(int64_t day, uint32_t number, std::string_view bytes) override;

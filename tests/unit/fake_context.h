@@ -74,6 +74,11 @@ class FakeContext : public Context {
     auto& timer = timers[{op, key}];
     if (!timer || at_us < *timer) timer = at_us;
   }
+  int64_t wakes_us() const override {
+    const auto at = timers.find({op, key});
+    if (at == timers.end() || !at->second) return INT64_MAX;
+    return slot_of(*at->second + kSlotUs - 1) * kSlotUs;
+  }
   void count(CounterId id, int64_t delta) override { counted[id] += delta; }
   void index(IndexId index, uint8_t plus, uint64_t order, bool present) override {
     const IndexEntry entry{index, plus, order, key};
