@@ -340,7 +340,8 @@ void LikeBook::forget(int64_t day) {
     for (const LikeEntry& e : entries_) old += day_of(e.time_us) < day;
   }
   if (old == 0 || old * 8 < entries_.size()) return;
-  // Whole blocks from the front only, so that what memory holds is what a reload would give.
+  // Whole blocks from the front only, so that what memory holds is what a reload would give; forget_blocks() sees to
+  // it that the ledger has those which are left.
   size_t drop = 0, blocks = 0;
   while (blocks < blocks_.size()) {
     const size_t end = drop + blocks_[blocks].count;

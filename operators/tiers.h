@@ -1,6 +1,6 @@
 // C1 and B2: tiers with gates, hysteresis and grace. A pure machine: what a user has, what the community asks, and the
-// time go in; the tier and a reason come out. It is folded at each change of a user's score, at their day turn, and
-// when a line moves.
+// time go in; the tier and a reason come out. It is folded at each change of a user's score, at those of their
+// day turns that may cost the tier, and when a line moves or the rules change.
 #pragma once
 
 #include <string>

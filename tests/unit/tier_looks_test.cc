@@ -21,7 +21,7 @@ constexpr int64_t kFirstDay = 20'000;
 constexpr int64_t kDays = 260;
 constexpr int kUsers = 40;
 
-// Users who earn for some weeks and then fall silent, half of them looked at every day by order.
+// Users who earn for some weeks and then fall silent; if `daily`, looked at every day by order.
 struct Life {
   explicit Life(bool daily) : daily(daily) {
     CommunityConfig& community = world.context.rules[0];
