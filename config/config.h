@@ -121,10 +121,11 @@ struct EngineConfig {
   uint32_t batch = 1024;       // records a poll, 1..100000
   uint32_t commit_ms = 100, commit_behind_ms = 2000;
   uint32_t commit_mb = 128;
-  uint32_t cache_mb = 1024;       // decoded states
-  uint32_t block_cache_mb = 128;  // RocksDB: blocks; memtables half as much again
-  uint32_t pending_mb = 256;      // open ticks
-  uint32_t nice = 5;              // steps by which bulk work gives way to answers, 0..19
+  uint32_t cache_mb = 1024;        // decoded states
+  uint32_t block_cache_mb = 128;   // RocksDB: blocks
+  uint32_t write_buffer_mb = 192;  // RocksDB: memtables
+  uint32_t pending_mb = 256;       // open ticks
+  uint32_t nice = 5;               // steps by which bulk work gives way to answers, 0..19
   bool operator==(const EngineConfig&) const = default;
 };
 struct KafkaConfig {

@@ -119,6 +119,8 @@ void engine_keys(Table& t) {
   t.whole(
       "engine.block_cache_mb", 8, 1'048'576, "MB", [](Config & c) -> auto& { return c.engine.block_cache_mb; });
   t.whole(
+      "engine.write_buffer_mb", 4, 1'048'576, "MB", [](Config & c) -> auto& { return c.engine.write_buffer_mb; });
+  t.whole(
       "engine.pending_mb", 8, 1'048'576, "MB", [](Config & c) -> auto& { return c.engine.pending_mb; });
   t.whole(
       "engine.nice", 0, 19, "steps", [](Config & c) -> auto& { return c.engine.nice; });

@@ -1,6 +1,8 @@
 #include "operators/bursts.h"
 
 #include <algorithm>
+#include <bit>
+#include <utility>
 
 #include "operators/limits.h"
 
@@ -101,10 +103,56 @@ std::optional<BurstState> BurstState::decode(std::string_view in) {
   return r.ok() && r.done() ? std::optional(b) : std::nullopt;
 }
 
+namespace {
+
+void write_likes(Writer& w, const BurstLikes::Like* from, const BurstLikes::Like* to) {
+  w.varint(static_cast<uint64_t>(to - from));
+  int64_t last = 0;
+  for (const BurstLikes::Like* l = from; l != to; ++l) {
+    w.fixed64(l->liker), w.fixed64(l->post), w.zigzag(l->time_us - last), w.fixed64(l->id_hash);
+    last = l->time_us;
+  }
+}
+
+bool read_likes(Reader& r, size_t most, std::vector<BurstLikes::Like>& out) {
+  const uint64_t n = r.varint();
+  if (!r.ok() || n > most) return false;
+  int64_t last = 0;
+  for (uint64_t i = 0; i < n && r.ok(); ++i) {
+    BurstLikes::Like l;
+    l.liker = r.fixed64(), l.post = r.fixed64(), l.time_us = r.above(last), l.id_hash = r.fixed64();
+    last = l.time_us;
+    out.push_back(l);
+  }
+  return r.ok();
+}
+
+}  // namespace
+
+// Of those held, in order, the ones that gone(like) names.
+template <class Gone>
+void BurstLikes::drop(Gone&& gone) {
+  size_t from = 0, to = 0;
+  const auto keeps = [&] {
+    const Like& like = likes_[from++];
+    if (gone(like)) return false;
+    likes_[to++] = like;
+    return true;
+  };
+  for (Block& b : blocks_)
+    for (unsigned left = b.held; left != 0; left &= left - 1)
+      if (!keeps()) b.held = static_cast<uint16_t>(b.held & ~(left & -left));
+  while (from < likes_.size()) keeps();
+  if (to == likes_.size()) return;
+  likes_.resize(to);
+  std::erase_if(blocks_, [](const Block& b) { return b.held == 0; });
+}
+
 void BurstLikes::add(const Like& like) {
   constexpr int64_t kReachUs = int64_t{Limits::kReachTicks} * Limits::kTickHours[Limits::kScales - 1] * kHourUs;
-  std::erase_if(likes_, [&](const Like& l) { return l.time_us < like.time_us - kReachUs; });
-  if (likes_.size() == Limits::kLikes) likes_.erase(likes_.begin());
+  drop([&](const Like& l) { return l.time_us < like.time_us - kReachUs; });
+  if (likes_.size() == Limits::kLikes)
+    drop([first = true](const Like&) mutable { return std::exchange(first, false); });
   likes_.push_back(like);
 }
 
@@ -116,30 +164,88 @@ std::vector<BurstLikes::Like> BurstLikes::within(int64_t from_us, int64_t to_us)
   return some;
 }
 
+size_t BurstLikes::in_blocks() const {
+  if (!loaded_) return 0;
+  size_t n = 0;
+  for (const Block& b : blocks_) n += static_cast<size_t>(std::popcount(b.held));
+  return n;
+}
+
+void BurstLikes::forget_blocks(int64_t day) {
+  size_t blocks = 0, likes = 0;
+  for (; blocks < blocks_.size() && blocks_[blocks].day < day; ++blocks)
+    likes += static_cast<size_t>(std::popcount(blocks_[blocks].held));
+  if (blocks == 0) return;
+  blocks_.erase(blocks_.begin(), blocks_.begin() + static_cast<ptrdiff_t>(blocks));
+  if (loaded_) likes_.erase(likes_.begin(), likes_.begin() + static_cast<ptrdiff_t>(likes));
+}
+
+bool BurstLikes::take_block(std::string_view bytes, uint16_t held, std::vector<Like>& out) {
+  Reader r(bytes);
+  std::vector<Like> likes;
+  if (r.u8() != kVersion || !read_likes(r, kBlock, likes) || !r.done() || likes.size() != kBlock) return false;
+  for (size_t i = 0; i < kBlock; ++i)
+    if ((held >> i & 1) != 0) out.push_back(likes[i]);
+  return true;
+}
+
+bool BurstLikes::is_block(std::string_view bytes) {
+  std::vector<Like> likes;
+  return take_block(bytes, 0, likes);
+}
+
+void BurstLikes::put_before(std::vector<Like> likes) {
+  likes.insert(likes.end(), likes_.begin(), likes_.end());
+  likes_ = std::move(likes);
+  std::erase_if(blocks_, [](const Block& b) { return b.held == 0; });
+  loaded_ = true;
+}
+
+bool BurstLikes::seal(int64_t filling_day, Block& block, std::string& bytes) {
+  const size_t sealed = in_blocks();
+  if (likes_.size() - sealed < kBlock) return false;
+  block = {filling_day, next_number_++, UINT16_MAX};
+  bytes.clear();
+  Writer w(bytes);
+  w.u8(kVersion);
+  const Like* const from = likes_.data() + sealed;
+  write_likes(w, from, from + kBlock);
+  blocks_.push_back(block);
+  return true;
+}
+
+// Version 2: blocks, next number, the likes that stand in none. Version 1 had no blocks.
 void BurstLikes::encode(std::string& out) const {
   Writer w(out);
-  w.u8(kVersion);
-  w.varint(likes_.size());
+  w.u8(2);
+  w.varint(blocks_.size());
   int64_t last = 0;
-  for (const Like& l : likes_) {
-    w.fixed64(l.liker), w.fixed64(l.post), w.zigzag(l.time_us - last), w.fixed64(l.id_hash);
-    last = l.time_us;
-  }
+  for (const Block& b : blocks_) w.zigzag(b.day - last), last = b.day, w.varint(b.number), w.varint(b.held);
+  w.varint(next_number_);
+  write_likes(w, likes_.data() + in_blocks(), likes_.data() + likes_.size());
 }
 
 std::optional<BurstLikes> BurstLikes::decode(std::string_view in) {
   Reader r(in);
-  if (r.u8() != kVersion) return std::nullopt;
+  const uint8_t version = r.u8();
+  if (version != 1 && version != 2) return std::nullopt;
   BurstLikes b;
-  const uint64_t n = r.varint();
-  if (!r.ok() || n > Limits::kLikes) return std::nullopt;
-  int64_t last = 0;
-  for (uint64_t i = 0; i < n && r.ok(); ++i) {
-    Like l;
-    l.liker = r.fixed64(), l.post = r.fixed64(), l.time_us = r.above(last), l.id_hash = r.fixed64();
-    last = l.time_us;
-    b.likes_.push_back(l);
+  size_t held = 0;
+  if (version == 2) {
+    int64_t last = 0;
+    for (uint64_t n = r.varint(); n > 0 && r.ok(); --n) {
+      Block block;
+      block.day = last = r.above(last), block.number = static_cast<uint32_t>(r.varint());
+      const uint64_t bits = r.varint();
+      if (bits == 0 || bits > UINT16_MAX) return std::nullopt;
+      block.held = static_cast<uint16_t>(bits), held += static_cast<size_t>(std::popcount(block.held));
+      if (held > Limits::kLikes) return std::nullopt;
+      b.blocks_.push_back(block);
+    }
+    b.next_number_ = static_cast<uint32_t>(r.varint());
+    b.loaded_ = b.blocks_.empty();
   }
+  if (!read_likes(r, Limits::kLikes - held, b.likes_)) return std::nullopt;
   return r.ok() && r.done() ? std::optional(std::move(b)) : std::nullopt;
 }
 

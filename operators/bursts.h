@@ -23,12 +23,12 @@ struct BurstLimits {
   static constexpr std::array<uint32_t, kScales> kTickHours = {1, 24};
   static constexpr uint32_t kReachTicks =
       3;  // a window reaches back so many ticks; older likes weigh an eighth or less, and bystanders are most
-  static constexpr uint32_t kHistoryTicks = 64;         // the history forgets beyond
-  static constexpr uint32_t kCountMax = (1 << 21) - 1;  // counts saturate
-  static constexpr Nats kShareMin = 12 * kNat;          // evidence that the share of suspects is not the usual one
-  static constexpr size_t kBytes = 48;                  // of an encoded BurstState
-  static constexpr size_t kLikes = 128;                 // likes that a BurstLikes holds, the newest
-  static constexpr size_t kLikesBytes = 16 + kLikes * 34;
+  static constexpr uint32_t kHistoryTicks = 64;            // the history forgets beyond
+  static constexpr uint32_t kCountMax = (1 << 21) - 1;     // counts saturate
+  static constexpr Nats kShareMin = 12 * kNat;             // evidence that the share of suspects is not the usual one
+  static constexpr size_t kBytes = 48;                     // of an encoded BurstState
+  static constexpr size_t kLikes = 128;                    // likes that a BurstLikes holds, the newest
+  static constexpr size_t kLikesBytes = 16 + kLikes * 34;  // of them encoded, at most; some 300 where there are many
 };
 
 // What is reported. Likes of suspects with from_us <= time <= to_us are its evidence.
@@ -72,7 +72,8 @@ class BurstState {
 };
 
 // The newest likes of suspects on a key, so that a report can name its evidence. Likes older than a window can reach
-// are dropped; at the bound the oldest leave.
+// are dropped; at the bound the oldest leave. All but the last few stand in blocks of the ledger, so that a further
+// like does not write them all again; in memory all are held, once they were loaded.
 class BurstLikes {
  public:
   struct Like {
@@ -81,17 +82,56 @@ class BurstLikes {
     uint64_t id_hash = 0;
     friend bool operator==(const Like&, const Like&) = default;
   };
+  // Of kBlock likes, as they came.
+  struct Block {
+    int64_t day = 0;
+    uint32_t number = 0;
+    uint16_t held = 0;  // a bit each: those that were not dropped
+    friend bool operator==(const Block&, const Block&) = default;
+  };
+  static constexpr size_t kBlock = 16;
+
+  // Once loaded: they change and tell all likes.
   void add(const Like& like);
   // Those with from_us <= time <= to_us, by time as they came.
   std::vector<Like> within(int64_t from_us, int64_t to_us) const;
   size_t size() const { return likes_.size(); }
-  size_t bytes() const { return sizeof *this + likes_.capacity() * sizeof(Like); }
+
+  const std::vector<Block>& blocks() const { return blocks_; }
+  // Drops the blocks filled on days < `day`, which the ledger need not have any more. To be called before they are
+  // loaded and before each fold: what is held must not tell whether it was in memory all the time.
+  void forget_blocks(int64_t day);
+  bool loaded() const { return loaded_; }
+  // read(day, number) gives the bytes of a block.
+  template <class Read>
+  void load(Read&& read) {
+    std::vector<Like> likes;
+    for (Block& b : blocks_)
+      if (!take_block(read(b.day, b.number), b.held, likes)) b.held = 0;
+    put_before(std::move(likes));
+  }
+  // Of the oldest that stand in no block, once there are enough: the caller writes the bytes under (day, number).
+  bool seal(int64_t filling_day, Block& block, std::string& bytes);
+  static bool is_block(std::string_view bytes);  // as seal() wrote it
+  // For comparisons, once loaded: as if they had never been cut into blocks.
+  void take_as_open() { blocks_.clear(), next_number_ = 0; }
+
+  size_t bytes() const { return sizeof *this + likes_.capacity() * sizeof(Like) + blocks_.capacity() * sizeof(Block); }
   void encode(std::string& out) const;
   static std::optional<BurstLikes> decode(std::string_view in);
   friend bool operator==(const BurstLikes&, const BurstLikes&) = default;
 
  private:
-  std::vector<Like> likes_;
+  template <class Gone>
+  void drop(Gone&& gone);
+  size_t in_blocks() const;  // of those held
+  static bool take_block(std::string_view bytes, uint16_t held, std::vector<Like>& out);
+  void put_before(std::vector<Like> likes);
+
+  std::vector<Like> likes_;    // those of blocks first
+  std::vector<Block> blocks_;  // none of which nothing is held
+  uint32_t next_number_ = 0;
+  bool loaded_ = true;
 };
 
 }  // namespace bellwether

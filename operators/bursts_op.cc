@@ -18,6 +18,9 @@ class Bursts final : public OperatorOf<BurstsState> {
   KeyKind key_kind() const override { return KeyKind::kUser; }
 
   void fold_key(BurstsState& state, Key key, std::span<const Item> items, Context& context) const override {
+    state.likes.forget_blocks(ledger_kept_from(context.now_us(), context.community().window_days));
+    if (!state.likes.loaded())
+      state.likes.load([&](int64_t day, uint32_t number) { return context.read_block(day, number); });
     for (const Item& item : items) {
       if (item.kind == Item::Kind::kTimer) {
         if (state.untold > 0) tell(state, key, context);
@@ -25,6 +28,10 @@ class Bursts final : public OperatorOf<BurstsState> {
         on_like(state, key, decode_like_seen(item.payload), context);
       }
     }
+    BurstLikes::Block block;
+    std::string bytes;
+    while (state.likes.seal(day_of(context.now_us()), block, bytes))
+      context.write_block(block.day, block.number, bytes);
   }
 
  private:

@@ -17,8 +17,8 @@ constexpr uint32_t kBurstUntoldMax = 64;   // so many of them are told without w
 constexpr int64_t kBurstUsualDays = 3;     // whole days before today over which the usual share is taken
 constexpr int64_t kBurstUsualLikes = 100;  // with fewer likes than that nobody knows what is usual
 
-// Bound: BurstLimits::kBytes, kLikesBytes and some 60 bytes: 4.5 KB encoded; some 50 bytes for an author without
-// suspects.
+// Bound: BurstLimits::kBytes, kLikesBytes and some 60 bytes: 4.5 KB encoded, but no more than 16 likes and the names of
+// blocks from the second fold on; some 50 bytes for an author without suspects.
 struct BurstsState final : State {
   BurstState meter;
   BurstLikes likes;         // the newest suspects'
@@ -30,6 +30,7 @@ struct BurstsState final : State {
   bool decode(std::string_view bytes);
   void encode(std::string& out) const override;
   size_t memory() const override { return likes.bytes() + flag.capacity(); }
+  bool whole() const override { return likes.blocks().empty(); }
 };
 
 const Operator& bursts_operator();

@@ -5,13 +5,12 @@
 #include <cstdlib>
 #include <utility>
 
+#include "operators/block_size.h"
+
 namespace bellwether {
 namespace {
-constexpr size_t kTagsAbove = 8;      // entries; up to it a scan of the entries themselves is as cheap
-constexpr size_t kIndexAbove = 192;   // up to it a scan of tags is cheaper than three tables, and half their size
-constexpr size_t kBlockEntries = 16;  // of a small book; a block grows with the book, so that its directory stays short
-constexpr size_t kBlockEntriesMax = 256;
-size_t block_entries(size_t book) { return std::clamp(book / 8, kBlockEntries, kBlockEntriesMax); }
+constexpr size_t kTagsAbove = 8;     // entries; up to it a scan of the entries themselves is as cheap
+constexpr size_t kIndexAbove = 192;  // up to it a scan of tags is cheaper than three tables, and half their size
 
 // There are as many books as users: room for a few more entries, not for as many again.
 size_t with_room(size_t n) { return n + n / 8 + 2; }
@@ -386,7 +385,7 @@ void LikeBook::drop_front(size_t drop, size_t blocks) {
 }
 
 bool LikeBook::seal(int64_t filling_day, Block& block, std::string& bytes) {
-  const size_t open = entries_.size() - sealed_, full = block_entries(entries_.size());
+  const size_t open = entries_.size() - sealed_, full = block_rows(blocks_.size());
   if (open < full) return false;
   block = {filling_day, next_number_++, static_cast<uint32_t>(full)};
   bytes.clear();
@@ -494,6 +493,12 @@ void LikeBook::finish_loading() {
   loaded_ = true;
   build_index();
   for (size_t i = 0; i < entries_.size(); ++i) link(i, false);
+}
+
+void LikeBook::take_as_open(int64_t day) {
+  std::erase_if(entries_, [day](const LikeEntry& e) { return day_of(e.time_us) < day; });
+  blocks_.clear();
+  sealed_ = 0, next_number_ = 0;
 }
 
 size_t LikeBook::memory() const {

@@ -153,6 +153,9 @@ class LikeBook {
   bool add_block(std::string_view bytes);
   bool loaded() const { return loaded_; }
   void finish_loading();
+  // For comparisons, of a loaded book, which is good for nothing but write() then: as if its entries had never been cut
+  // into blocks, those of days < `day` left out.
+  void take_as_open(int64_t day);
   size_t memory() const;  // bytes taken beside the book itself
 
  private:

@@ -9,15 +9,15 @@
 
 namespace bellwether {
 
-// How rows read. Version 3:
+// How rows read. Version 4:
 //   front = id, first seen, registered, bits u8 (closed, tells_days), followers, rules_told, held u8 [until, reason],
 //   portrait, book
 //   rest  = purpose, telling, co_likers, seen
-// Before it the order was front without the book, with `seen` before the portrait; co_likers, purpose, telling, book;
-// and version 1 had neither tells_days nor rules_told.
+// Version 3 had all of `seen` in the row. Before it the order was front without the book, with `seen` before the
+// portrait; co_likers, purpose, telling, book; and version 1 had neither tells_days nor rules_told.
 bool PeopleShown::decode_front(std::string_view row) {
   Reader r(row);
-  if (r.u8() == PeopleState::kVersion) {
+  if (const uint8_t version = r.u8(); version == 3 || version == PeopleState::kVersion) {
     uint8_t bits;
     uint16_t rules_told;
     return read_front(r, bits, rules_told);
@@ -56,9 +56,10 @@ bool PeopleState::decode(std::string_view bytes) {
   const uint8_t version = r.u8();
   if (version == 1 || version == 2) return decode_before_3(version, r) && r.done();
   uint8_t bits;
-  if (version != kVersion || !read_front(r, bits, rules_told)) return false;
+  if ((version != 3 && version != kVersion) || !read_front(r, bits, rules_told)) return false;
   tells_days = bits >> 1 & 1;
-  return purpose.read(r) && read_telling(r) && read_co_likers(r) && seen.read(r) && r.done();
+  if (!purpose.read(r) || !read_telling(r) || !read_co_likers(r)) return false;
+  return (version == 3 ? seen.read_without_blocks(r) : seen.read(r)) && r.done();
 }
 
 bool PeopleState::decode_before_3(uint8_t version, Reader& r) {
@@ -66,7 +67,8 @@ bool PeopleState::decode_before_3(uint8_t version, Reader& r) {
   read_start(r, bits, version == 1 ? nullptr : &rules_told);
   tells_days = version == 1 || (bits >> 1 & 1);  // once every day was told
   if (bits > (version == 1 ? 1 : 3)) return false;
-  return seen.read(r) && portrait.read(r) && read_co_likers(r) && purpose.read(r) && read_telling(r) && book.read(r);
+  return seen.read_without_blocks(r) && portrait.read(r) && read_co_likers(r) && purpose.read(r) && read_telling(r) &&
+         book.read(r);
 }
 
 bool PeopleState::read_co_likers(Reader& r) {
@@ -186,7 +188,10 @@ class People final : public OperatorOf<PeopleState> {
     tell_some(s, key, items.size(), context);
     LikeBook::Block block;
     std::string bytes;
-    while (s.book.seal(day_of(context.now_us()), block, bytes)) context.write_block(block.day, block.number, bytes);
+    const int64_t today = day_of(context.now_us());
+    while (s.book.seal(today, block, bytes)) context.write_block(block.day, block.number, bytes);
+    SeenBlocks::Block ids;
+    while (s.seen.seal(today, ids, bytes)) context.write_block(ids.day, ids.number, bytes);
   }
 
  private:
@@ -202,6 +207,7 @@ class People final : public OperatorOf<PeopleState> {
       s.id = id;
     else if (s.id != id)
       return Outcome::kCollision;
+    if (!s.seen.loaded()) s.seen.load([&](int64_t day, uint32_t number) { return context.read_block(day, number); });
     if (s.seen.test(f.id_hash, slot) || s.book.has_id(f.id_hash, slot - kSeenUs / kSlotUs)) return Outcome::kDuplicate;
     const bool own = f.user.hash == key.hash;  // not what staff says of them
     if (const auto* like = std::get_if<LikeFact>(&f.body)) {

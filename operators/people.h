@@ -44,10 +44,10 @@ struct PeopleShown {
   bool read_front(Reader& r, uint8_t& bits, uint16_t& rules_told);
 };
 
-// Bound: the book's (operators/like_book.h), 24 bytes an event of 7 days, RingLimits::kUserBytes, the portrait's.
+// Bound: the book's and that of `seen` (operators/like_book.h, seen.h), RingLimits::kUserBytes, the portrait's.
 struct PeopleState final : State, PeopleShown {
-  static constexpr uint8_t kVersion = 3;
-  Seen seen;                // ids of events that are not in the book
+  static constexpr uint8_t kVersion = 4;
+  SeenBlocks seen;          // ids of events that are not in the book
   bool tells_days = false;  // their score asked for their days: each new one is told (MessageKind::kWantDays)
   uint16_t rules_told = 0;  // community version at the last day told: under new rules their score is looked at anew
   CoLikers co_likers;
@@ -69,7 +69,7 @@ struct PeopleState final : State, PeopleShown {
   size_t memory() const override;
   bool forget(Key key, const Erased& erased) override { return forget_names(key, erased); }
   bool blank() const override { return false; }
-  bool whole() const override { return book.blocks().empty(); }
+  bool whole() const override { return book.blocks().empty() && seen.blocks().empty(); }
   void fetch_ahead() const override { book.fetch_ahead(), portrait.fetch_ahead(), co_likers.fetch_ahead(); }
   void fetch_places(const Fact& fact) const override;
   void fetch_found(const Fact& fact) const override;

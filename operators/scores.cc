@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "operators/block_size.h"
 #include "operators/decay.h"
 #include "operators/json.h"
 #include "operators/people.h"
@@ -499,7 +500,7 @@ class Scores final : public OperatorOf<ScoresState> {
   }
 
   static void seal(ScoresState& s, Context& context) {
-    if (s.rows.size() < ScoresState::kOpenRows) return;
+    if (s.rows.size() < block_rows(s.blocks.size())) return;
     std::string bytes;
     Writer w(bytes);
     w.u8(1);

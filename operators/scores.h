@@ -70,10 +70,10 @@ struct WithoutFlag {
   TierMachine machine;
 };
 
-// Bound: 182 days of at most kRuleIds buckets, kGrantsMax grants, kUserFlagsMax worlds, 64 open rows; the rest of the
-// ledger stands in blocks, 4 bytes a block here.
+// Bound: 182 days of at most kRuleIds buckets, kGrantsMax grants, kUserFlagsMax worlds, kBlockRowsMax open rows; the
+// rest of the ledger stands in blocks, 5 bytes a block here (operators/block_size.h).
 struct ScoresState final : State {
-  static constexpr size_t kGrantsMax = 32, kOpenRows = 64;
+  static constexpr size_t kGrantsMax = 32;
   struct Block {
     int64_t day = 0;
     uint32_t number = 0, count = 0;

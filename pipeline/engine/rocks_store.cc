@@ -6,6 +6,7 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/merge_operator.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
@@ -25,6 +26,7 @@
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/diary.h"
 #include "pipeline/engine/members.h"
+#include "pipeline/engine/priority.h"
 #include "pipeline/engine/rocks_list.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/engine/store_folder.h"
@@ -103,6 +105,18 @@ class NoEmptyMembers final : public rocksdb::CompactionFilter {
   }
 };
 
+// Compaction waits for nobody, and nobody waits for it: flushes, commits and answers go first.
+class Compactions final : public rocksdb::EventListener {
+ public:
+  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    static thread_local bool gave_way = false;  // it runs on RocksDB's own thread for them
+    if (!std::exchange(gave_way, true)) give_way(kSteps);
+  }
+
+ private:
+  static constexpr uint32_t kSteps = 10;
+};
+
 struct Memory {
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::WriteBufferManager> buffers;
@@ -117,7 +131,7 @@ Memory make_memory(const StoreOptions& options) {
   cache.num_shard_bits = bytes >= size_t{64} << 20 ? 4 : 1;
   cache.high_pri_pool_ratio = 0.5;  // index and filter blocks stay before data
   memory.cache = rocksdb::NewLRUCache(cache);
-  memory.buffer_bytes = bytes / 2;  // a commit may stand in memtables while the one before is flushed
+  memory.buffer_bytes = std::max<size_t>(options.write_buffer_mb, 1) << 20;
   memory.buffers = std::make_shared<rocksdb::WriteBufferManager>(memory.buffer_bytes);
   return memory;
 }
@@ -134,6 +148,7 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   db.avoid_unnecessary_blocking_io = true;
   db.allow_concurrent_memtable_write = false;  // one writes
   db.max_manifest_file_size = 16 << 20;
+  db.listeners.push_back(std::make_shared<Compactions>());
   return db;
 }
 
@@ -161,6 +176,9 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
   // Commits are large and rewrite the same keys: merged twice as late, rows are rewritten a third less often.
   if (family == Family::kState || family == Family::kViews)
     options.level0_file_num_compaction_trigger = 12, options.max_bytes_for_level_base = 1024 << 20;
+  // While such a merge runs some ten more files come. At 20, as it would be, RocksDB slows all writing down to 16 MB/s,
+  // which made commits of 100 MB take six seconds; a file more costs a read less than a microsecond.
+  options.level0_slowdown_writes_trigger = 40, options.level0_stop_writes_trigger = 64;
   options.target_file_size_base = 32 << 20;  // small enough that a day's end frees whole files
   options.compression = rocksdb::kLZ4Compression;
   if (family == Family::kViews) {

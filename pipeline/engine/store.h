@@ -96,7 +96,8 @@ class Store {
 };
 
 struct StoreOptions {
-  size_t block_cache_mb = 128;  // blocks stay in this, memtables in half as much and a commit on its way
+  size_t block_cache_mb = 128;
+  size_t write_buffer_mb = 64;  // memtables stay in this and two commits, the one on its way and the one being flushed
   int background_threads = 1;
   size_t write_set_bytes = 0;  // what a write set will hold, roughly: room for it is set aside, not yet used
   bool read_only = false;      // for dump and evaluate beside nothing else

@@ -20,7 +20,7 @@ int check(const std::string& data, uint64_t told_max) {
     std::unique_ptr<Store> store;
     StoreOptions options;
     options.read_only = true;
-    options.block_cache_mb = 64;
+    options.block_cache_mb = 64, options.write_buffer_mb = 32;
     if (const Status status = open_rocks_store(data, options, store); !status.ok()) return failed(status.message);
     check_store(*store, program_operators(), faults, f);
     std::string row;

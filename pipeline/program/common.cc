@@ -84,7 +84,7 @@ void set_up_logging(const LoggingConfig& config) {
 Status keep_erased(const std::string& from, const Config& config, Store& store) {
   if (from.empty()) return {};
   StoreOptions options;
-  options.block_cache_mb = 16;
+  options.block_cache_mb = 16, options.write_buffer_mb = 8;
   options.read_only = true;
   std::unique_ptr<Store> theirs;
   Status status = open_rocks_store(from, options, theirs);

@@ -39,9 +39,9 @@ MemoryBound memory_bound(const Config& config, bool serves) {
   add("states (engine.cache_mb)", engine.cache_mb);
   add("events that wait (engine.pending_mb)", engine.pending_mb + kBatchMb);
   add("commits (engine.commit_mb)", mb(kCommits * commit));
-  // And write buffers: half as much, or what the commit in hand and the one before take.
-  add("store (engine.block_cache_mb)",
-      engine.block_cache_mb + std::max<size_t>(engine.block_cache_mb / 2, mb(2 * commit)));
+  // Write buffers are passed by the commit on its way, and by the one before that is flushed.
+  add("store (engine.block_cache_mb, write_buffer_mb)",
+      size_t{engine.block_cache_mb} + engine.write_buffer_mb + mb(2 * commit));
   if (!serves) return out;
   if (!config.kafka.brokers.empty()) {
     // Fetched, on its way (a quarter), and taken by the batch in hand; and what producers hold.

@@ -120,7 +120,9 @@ int rebuild_fresh(const Config& config, const RebuildFlags& flags) {
     std::error_code ignored;
     std::filesystem::remove_all(beside, ignored);
     std::unique_ptr<Store> made;
-    if (const Status opened = open_rocks_store(beside, {config.engine.block_cache_mb}, made); !opened.ok())
+    if (const Status opened =
+            open_rocks_store(beside, {config.engine.block_cache_mb, config.engine.write_buffer_mb}, made);
+        !opened.ok())
       return failed(opened.message);
     Logs logs;
     if (const Status opened = config.kafka.brokers.empty() ? open_log(flags.data, logs) : open_kafka(config, logs);
@@ -177,7 +179,8 @@ int rebuild(const RebuildFlags& flags) {
                     "log knows of idle partitions and of earlier rules");
     {
       std::unique_ptr<Store> made;
-      if (status = open_rocks_store(beside, {config.engine.block_cache_mb}, made); !status.ok())
+      if (status = open_rocks_store(beside, {config.engine.block_cache_mb, config.engine.write_buffer_mb}, made);
+          !status.ok())
         return failed(status.message);
       if (status = begin_rebuild(*old, target, *made); !status.ok())
         return failed(status.message + "; remove " + beside + " to begin again");

@@ -248,6 +248,7 @@ int serve(const ServeOptions& options) {
   std::unique_ptr<Store> store;
   StoreOptions store_options;
   store_options.block_cache_mb = config.engine.block_cache_mb;
+  store_options.write_buffer_mb = config.engine.write_buffer_mb;
   store_options.write_set_bytes = commit_bytes(config.engine) * 5 / 2;
   if (const Status status = open_rocks_store(config.engine.data_dir, store_options, store); !status.ok())
     return failed(status.message);

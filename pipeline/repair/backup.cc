@@ -79,7 +79,7 @@ class Maker {
   Status read_positions(const std::string& folder) {
     StoreOptions store_options;
     store_options.read_only = true;
-    store_options.block_cache_mb = 8;
+    store_options.block_cache_mb = 8, store_options.write_buffer_mb = 4;
     std::unique_ptr<Store> store;
     if (Status status = open_rocks_store(folder, store_options, store); !status.ok()) return status;
     std::string row;
@@ -211,7 +211,7 @@ Status backup_stopped(const std::string& data, const std::string& destination, c
   const std::string to = trimmed(destination);
   StoreOptions store_options;
   store_options.read_only = true;
-  store_options.block_cache_mb = 8;
+  store_options.block_cache_mb = 8, store_options.write_buffer_mb = 4;
   std::unique_ptr<Store> store;  // open, so that nobody else opens it
   if (Status status = open_rocks_store(data, store_options, store); !status.ok()) return status;
   Partial partial;

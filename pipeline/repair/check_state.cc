@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "operators/bursts_op.h"
 #include "operators/decay.h"
 #include "operators/flags.h"
 #include "operators/people.h"
@@ -97,7 +98,13 @@ std::vector<BlockRef> blocks_of(const StateKey& key, const State& state) {
   const auto take = [&](const auto& blocks) {
     for (const auto& b : blocks) out.push_back({b.day, b.number, b.count});
   };
-  if (key.op == OperatorId::kPeople) take(dynamic_cast<const PeopleState&>(state).book.blocks());
+  if (key.op == OperatorId::kPeople) {
+    const auto& people = dynamic_cast<const PeopleState&>(state);
+    take(people.book.blocks()), take(people.seen.blocks());
+  }
+  if (key.op == OperatorId::kBursts)
+    for (const BurstLikes::Block& b : dynamic_cast<const BurstsState&>(state).likes.blocks())
+      out.push_back({b.day, b.number, BurstLikes::kBlock});
   if (key.op == OperatorId::kPosts) take(dynamic_cast<const PostsState&>(state).blocks);
   if (key.op == OperatorId::kScores) take(dynamic_cast<const ScoresState&>(state).blocks);
   return out;
@@ -106,8 +113,9 @@ std::vector<BlockRef> blocks_of(const StateKey& key, const State& state) {
 int64_t block_entries(OperatorId op, std::string_view bytes) {
   if (op == OperatorId::kPeople) {
     LikeBook book;
-    return book.add_block(bytes) ? static_cast<int64_t>(book.entries().size()) : -1;
+    return book.add_block(bytes) ? static_cast<int64_t>(book.entries().size()) : SeenBlocks::block_entries(bytes);
   }
+  if (op == OperatorId::kBursts) return BurstLikes::is_block(bytes) ? static_cast<int64_t>(BurstLikes::kBlock) : -1;
   if (op == OperatorId::kPosts) return static_cast<int64_t>(PostsState::read_block(bytes).size());
   if (op != OperatorId::kScores) return -1;
   Reader r(bytes);

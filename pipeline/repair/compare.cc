@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "operators/bursts_op.h"
 #include "operators/people.h"
 #include "operators/scores.h"
 #include "pipeline/engine/cache.h"
@@ -74,7 +75,11 @@ Status sum_boards(const Snapshot& snapshot, ListSums& sums) {
 class Comparison {
  public:
   Comparison(const Published& first, const Published& second, const OperatorSet& operators, StoreDifference& out)
-      : first_(first), second_(second), operators_(operators), out_(out) {}
+      : first_(first),
+        second_(second),
+        operators_(operators),
+        out_(out),
+        ledger_from_(std::max(first.progress().ledger_from, second.progress().ledger_from)) {}
 
   // A store that no program of this version has gone on with may have the other rows of boards (convert_boards).
   Status views() {
@@ -98,6 +103,8 @@ class Comparison {
                       keys::index_from(static_cast<uint8_t>(IndexId::kCapabilityBoards), 0));
     return status;
   }
+  // Files of older days are dropped whole: what is left of them depends on the files.
+  Status ledger() { return family(Family::kLedger, "ledger", keys::ledger_day(ledger_from_), {}); }
   Status family(Family family, const char* name, const std::string& from, const std::string& to) {
     Rows a(first_.snapshot(), family, from, to), b(second_.snapshot(), family, from, to);
     StoreDifference::OfFamily found{name};
@@ -110,6 +117,8 @@ class Comparison {
       } else if (order != 0 && family == Family::kState && says_nothing(order < 0 ? a : b)) {
         ++out_.rows, ++out_.written_otherwise;
       } else if (order != 0 && family == Family::kTimers && is_look(order < 0 ? a : b)) {
+        ++out_.rows, ++out_.written_otherwise;
+      } else if (family == Family::kLedger && cut_otherwise(order <= 0 ? a.key() : b.key())) {
         ++out_.rows, ++out_.written_otherwise;
       } else {
         ++(order < 0 ? found.only_first : order > 0 ? found.only_second : found.other);
@@ -124,17 +133,47 @@ class Comparison {
 
  private:
   // What each says in the bytes of this version. Days active stand in two states, and earlier versions told every day:
-  // compared is what both together say.
-  static void settle(const Published& published, const StateKey& key, State& state) {
+  // compared is what both together say. Earlier versions cut their blocks otherwise: compared is what stands in state
+  // and blocks together, as far back as any of them must have it.
+  void settle(const Published& published, const StateKey& key, State& state) const {
+    const auto block = [&](int64_t day, uint32_t number) {
+      std::string bytes;
+      Status status;
+      published.snapshot().get(Family::kLedger, keys::ledger(day, key, number), bytes, status);
+      return bytes;
+    };
+    const int64_t now = published.now_us(), window = published.community().window_days;
     if (key.op == OperatorId::kPeople) {
       auto& people = dynamic_cast<PeopleState&>(state);
       people.tells_days = true, people.rules_told = 0;
+      for (const LikeBook::Block& b : people.book.blocks()) people.book.add_block(block(b.day, b.number));
+      people.book.finish_loading();
+      people.book.take_as_open(day_of(now) - window - kPairUs / kDayUs);
+      people.seen.load(block);
+      people.seen.take_as_open(slot_of(now));
+    } else if (key.op == OperatorId::kBursts) {
+      auto& bursts = dynamic_cast<BurstsState&>(state);
+      bursts.likes.forget_blocks(ledger_kept_from(now, published.community().window_days));
+      bursts.likes.load(block);
+      bursts.likes.take_as_open();
     } else if (key.op == OperatorId::kScores) {
       auto& scores = dynamic_cast<ScoresState&>(state);
       scores.wants_days = true;
       Status status;
       const auto home = published.state(OperatorId::kPeople, key.key, status);
       if (home != nullptr) scores.portrait.days().add(dynamic_cast<const PeopleState&>(*home).portrait.days());
+      std::vector<CreditRow> rows;
+      for (const ScoresState::Block& b : scores.blocks) {
+        const std::string bytes = block(b.day, b.number);
+        Reader r(bytes);
+        if (r.u8() == 1) (void)read_rows(r, rows);
+      }
+      const std::vector<CreditRow> open = scores.rows.rows();
+      rows.insert(rows.end(), open.begin(), open.end());
+      const int64_t from = std::max(ledger_from_, day_of(now) - window - 2);
+      std::erase_if(rows, [from](const CreditRow& row) { return day_of(row.slot * kSlotUs) < from; });
+      scores.rows.set(rows);
+      scores.blocks.clear(), scores.next_number = 0;
     }
   }
   // A row that knows no more than that it is to tell of days.
@@ -163,6 +202,21 @@ class Comparison {
     std::string text_a, text_b;
     state_a->encode(text_a), state_b->encode(text_b);
     return text_a == text_b && (timer_a == timer_b || (is_look(key, timer_a) && is_look(key, timer_b)));
+  }
+  // A row of the ledger of a key whose states say the same, but in other blocks.
+  bool cut_otherwise(const std::string& bytes) {
+    int64_t day = 0;
+    StateKey key;
+    uint32_t number = 0;
+    if (!keys::parse_ledger(bytes, day, key, number)) return false;
+    if (cut_.first == key) return cut_.second;  // rows of a key and day stand together
+    const std::string row = keys::state(key);
+    std::string a, b;
+    Status status;
+    const bool both =
+        first_.snapshot().get(Family::kState, row, a, status) && second_.snapshot().get(Family::kState, row, b, status);
+    cut_ = {key, both && a != b && same_meaning(row, a, b)};
+    return cut_.second;
   }
   // A timer at a user's own hour: earlier versions looked at a tier on days too on which nothing could come of it.
   static bool is_look(const StateKey& key, int64_t slot) {
@@ -207,6 +261,8 @@ class Comparison {
   const Published& second_;
   const OperatorSet& operators_;
   StoreDifference& out_;
+  const int64_t ledger_from_;  // blocks filled on days before may be gone, in one or in both
+  std::pair<StateKey, bool> cut_;
 };
 
 }  // namespace
@@ -220,9 +276,7 @@ Status compare_stores(const Store& first, const Store& second, const OperatorSet
   out.account = !(a->account() == b->account()) || a->gap() != b->gap();
   Comparison comparison(*a, *b, operators, out);
   Status status = comparison.family(Family::kState, "states", {}, {});
-  // Files of older days are dropped whole: what is left of them depends on the files.
-  const int64_t day = std::max(a->progress().ledger_from, b->progress().ledger_from);
-  if (status.ok()) status = comparison.family(Family::kLedger, "ledger", keys::ledger_day(day), {});
+  if (status.ok()) status = comparison.ledger();
   if (status.ok()) status = comparison.views();
   if (status.ok()) status = comparison.family(Family::kTimers, "timers", {}, {});
   if (status.ok()) status = comparison.family(Family::kMeta, "sums", keys::counter_begin(), keys::counter_end());

@@ -30,7 +30,8 @@ using ::testing::HasSubstr;
 const std::string kGolden = BELLWETHER_SOURCE_DIR "/tests/golden/";
 // 2: days active of likes are counted at the home of likes (people and scores, version 2).
 // 3: a board's row names many users (store format 2); what answers show of a user stands first (people, version 3).
-constexpr const char* kReleases[] = {"store_1", "store_2", "store_3"};
+// 4: ids seen and suspects' likes stand in blocks (people, version 4; bursts), and blocks grow with their directory.
+constexpr const char* kReleases[] = {"store_1", "store_2", "store_3", "store_4"};
 
 // {family u8, key, value} of every row, then 255 and the dump.
 std::string pack(const Store& store) {

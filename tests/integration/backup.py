@@ -55,7 +55,7 @@ def read_on(data, options=None):
 class UnderLoad(unittest.TestCase):
     """One service that takes events all the time, and backups of it meanwhile."""
 
-    OPTIONS = {"log.segment_mb": 1, "engine.commit_ms": 50, "engine.block_cache_mb": 8}
+    OPTIONS = {"log.segment_mb": 1, "engine.commit_ms": 50, "engine.block_cache_mb": 8, "engine.write_buffer_mb": 4}
 
     @classmethod
     def setUpClass(cls):

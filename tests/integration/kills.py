@@ -44,6 +44,7 @@ SMALL = {
     "engine.commit_behind_ms": 60,
     "engine.cache_mb": 8,
     "engine.block_cache_mb": 8,
+    "engine.write_buffer_mb": 4,
     "engine.idle_ms": 500,
     "log.partitions": 3,
     "log.segment_mb": 1,

@@ -43,6 +43,7 @@ START = 1_740_000_000  # 2025-02-19, event time of what the scenarios make up
 BUDGETS = {
     "engine.cache_mb": 32,
     "engine.block_cache_mb": 16,
+    "engine.write_buffer_mb": 8,
     "engine.pending_mb": 16,
     "engine.commit_mb": 8,
     "service.calls_mb": 8,

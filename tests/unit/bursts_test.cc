@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
 #include "operators/limits.h"
 
 namespace bellwether {
@@ -123,6 +126,61 @@ TEST(Bursts, LateAndAncientTimesAreBorne) {
   (void)state.on_like(-kDayUs, true, kFew, kConfig);
 }
 
+// In memory all the time, and read again now and then with its blocks, of which the oldest may be gone by then: the
+// same likes and bytes, those of a plain list.
+TEST(BurstLikes, AreAPlainListInMemoryOrNot) {
+  std::mt19937_64 random(13);
+  BurstLikes held, again;
+  std::vector<BurstLikes::Like> plain;
+  std::map<std::pair<int64_t, uint32_t>, std::string> ledger;
+  int64_t now = kStart;
+  size_t blocks = 0, holes = 0;
+  const auto seal = [&](BurstLikes& likes, bool writes) {
+    BurstLikes::Block block;
+    std::string bytes;
+    while (likes.seal(day_of(now), block, bytes)) {
+      EXPECT_TRUE(BurstLikes::is_block(bytes));
+      const auto [at, fresh] = ledger.emplace(std::pair(block.day, block.number), bytes);
+      EXPECT_EQ(fresh, writes);
+      EXPECT_EQ(at->second, bytes);
+    }
+  };
+  for (uint64_t step = 0; step < 20'000; ++step) {
+    now += static_cast<int64_t>(random() % (step / 4000 % 2 == 0 ? kHourUs / 20 : 6 * kHourUs));
+    if (random() % 2000 == 0) now += 200 * kDayUs;  // the ledger's blocks are gone, what is held of them goes too
+    const int64_t kept_from = day_of(now) - 180;
+    std::erase_if(ledger, [&](const auto& row) { return row.first.first < kept_from; });
+    const size_t was = held.size();
+    held.forget_blocks(kept_from), again.forget_blocks(kept_from);
+    plain.erase(plain.begin(), plain.begin() + static_cast<ptrdiff_t>(was - held.size()));
+    if (!again.loaded()) again.load([&](int64_t day, uint32_t number) { return ledger.at({day, number}); });
+    // Some come late, by up to four days.
+    const int64_t time = now - (random() % 8 == 0 ? static_cast<int64_t>(random() % (4 * kDayUs)) : 0);
+    const BurstLikes::Like like{random(), random(), time, random()};
+    std::erase_if(plain, [&](const auto& l) { return l.time_us < time - 3 * kDayUs; });
+    if (plain.size() == BurstLimits::kLikes) plain.erase(plain.begin());
+    plain.push_back(like);
+    held.add(like), again.add(like);
+    seal(held, true), seal(again, false);
+    ASSERT_EQ(held.within(INT64_MIN, INT64_MAX), plain) << step;
+    ASSERT_EQ(again, held) << step;
+    blocks = std::max(blocks, held.blocks().size());
+    for (const BurstLikes::Block& b : held.blocks()) holes += b.held != UINT16_MAX;
+    if (random() % 20 != 0) continue;
+    std::string bytes;
+    held.encode(bytes);
+    ASSERT_LE(bytes.size(), 16 + 27 * BurstLikes::kBlock + 12 * held.blocks().size());
+    auto back = BurstLikes::decode(bytes);
+    ASSERT_TRUE(back);
+    again = std::move(*back);
+    std::string same;
+    again.encode(same);
+    ASSERT_EQ(same, bytes);
+  }
+  EXPECT_GE(blocks, BurstLimits::kLikes / BurstLikes::kBlock);
+  EXPECT_GT(holes, 1000U);
+}
+
 TEST(BurstLikes, HoldsTheNewest) {
   BurstLikes likes;
   for (uint64_t i = 0; i < 2 * BurstLimits::kLikes; ++i) likes.add({i, 7, kStart + static_cast<int64_t>(i), i});
@@ -135,6 +193,11 @@ TEST(BurstLikes, HoldsTheNewest) {
   const auto back = BurstLikes::decode(bytes);
   ASSERT_TRUE(back);
   EXPECT_EQ(*back, likes);
+  // As version 1 wrote it: all in the row.
+  const std::string first = '\1' + bytes.substr(3);
+  const auto before = BurstLikes::decode(first);
+  ASSERT_TRUE(before);
+  EXPECT_EQ(*before, likes);
   EXPECT_FALSE(BurstLikes::decode(bytes.substr(0, 100)));
   likes.add({1, 1, kStart + 10 * kDayUs, 1});
   EXPECT_EQ(likes.size(), 1u);

@@ -298,7 +298,7 @@ TEST(Erasure, PurgedFilesHoldNoOverwrittenRow) {
   const fs::path dir = fs::path(testing::TempDir()) / "purged";
   fs::remove_all(dir);
   std::unique_ptr<Store> store;
-  ASSERT_TRUE(open_rocks_store(dir.string(), {.block_cache_mb = 8}, store).ok());
+  ASSERT_TRUE(open_rocks_store(dir.string(), {.block_cache_mb = 8, .write_buffer_mb = 4}, store).ok());
   const std::string name = "somebody.who.asked.to.be.forgotten";
   const auto hits = [&] {
     size_t n = 0;

@@ -13,8 +13,16 @@ namespace {
 
 constexpr int64_t kStart = int64_t{20'000} * kDayUs;
 
+void write_telling(Writer& w, const PeopleState& s) {
+  w.varint(s.telling.size());
+  for (const PeopleState::Telling& t : s.telling)
+    w.varint(static_cast<uint64_t>(t.to)), w.u8(static_cast<uint8_t>(t.key.kind)), w.fixed64(t.key.hash),
+        w.zigzag(t.time_us), w.fixed64(t.id_hash), w.bytes(t.payload);
+}
+
 // What earlier versions wrote.
 std::string row_of_version(uint8_t version, const PeopleState& s) {
+  const Seen& seen = s.seen;
   std::string out;
   Writer w(out);
   w.u8(version);
@@ -23,15 +31,15 @@ std::string row_of_version(uint8_t version, const PeopleState& s) {
   if (version > 1) w.varint(s.rules_told);
   w.u8(static_cast<uint8_t>(s.held));
   if (s.held != Tier::kUnspecified) w.zigzag(s.held_until_us), w.bytes(s.held_reason);
-  s.seen.write(w), s.portrait.write(w);
+  if (version < 3) seen.write(w);
+  s.portrait.write(w);
+  if (version == 3) s.book.write(w), s.purpose.write(w), write_telling(w, s);
   std::string part;
   s.co_likers.encode(part), w.bytes(part);
-  s.purpose.write(w);
-  w.varint(s.telling.size());
-  for (const PeopleState::Telling& t : s.telling)
-    w.varint(static_cast<uint64_t>(t.to)), w.u8(static_cast<uint8_t>(t.key.kind)), w.fixed64(t.key.hash),
-        w.zigzag(t.time_us), w.fixed64(t.id_hash), w.bytes(t.payload);
-  s.book.write(w);
+  if (version == 3)
+    seen.write(w);
+  else
+    s.purpose.write(w), write_telling(w, s), s.book.write(w);
   return out;
 }
 
@@ -104,9 +112,11 @@ TEST_F(PeopleRows, OfEveryVersionComeToTheSameState) {
   PeopleState again;
   ASSERT_TRUE(again.decode(row));
   EXPECT_EQ(row_of(again), row);
-  PeopleState second;
-  ASSERT_TRUE(second.decode(row_of_version(2, *ann)));
-  EXPECT_EQ(row_of(second), row);
+  for (const uint8_t version : {uint8_t{2}, uint8_t{3}}) {
+    PeopleState before;
+    ASSERT_TRUE(before.decode(row_of_version(version, *ann)));
+    EXPECT_EQ(row_of(before), row);
+  }
   // The first knew neither which days were told nor under which rules.
   PeopleState first;
   ann->rules_told = 0;
@@ -125,7 +135,7 @@ TEST_F(PeopleRows, AreReadAtTheFrontWithoutTheRest) {
   ASSERT_TRUE(front.decode_front(cut));
   expect_front(front, *ann);
   EXPECT_FALSE(PeopleState().decode(cut));
-  for (const uint8_t version : {uint8_t{1}, uint8_t{2}}) {
+  for (const uint8_t version : {uint8_t{1}, uint8_t{2}, uint8_t{3}}) {
     PeopleShown old;
     ASSERT_TRUE(old.decode_front(row_of_version(version, *ann)));
     expect_front(old, *ann);
@@ -136,7 +146,7 @@ TEST_F(PeopleRows, ThatAreBrokenAreRefused) {
   const std::string row = row_of(*ann);
   EXPECT_FALSE(PeopleShown().decode_front(row.substr(0, 20)));
   EXPECT_FALSE(PeopleShown().decode_front(""));
-  for (const char version : {'\0', '\4', '\x7f'}) {
+  for (const char version : {'\0', '\5', '\x7f'}) {
     std::string other = row;
     other[0] = version;
     EXPECT_FALSE(PeopleState().decode(other)) << static_cast<int>(version);

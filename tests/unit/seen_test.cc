@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 namespace bellwether {
@@ -97,6 +98,73 @@ TEST(Seen, OfManyTakesNoMoreThanItsBound) {
   for (uint64_t i = 0; i < 200'000; ++i) seen.add(spread(1'000'000 + i), 1001 + kWeek + static_cast<int64_t>(i / 100));
   EXPECT_EQ(seen.size(), 200'000U);
   EXPECT_LE(seen.memory(), 96U * 200'000);
+}
+
+std::string row_of(const SeenBlocks& seen) {
+  std::string out;
+  Writer w(out);
+  seen.write(w);
+  return out;
+}
+
+using Ledger = std::map<std::pair<int64_t, uint32_t>, std::string>;
+
+// Folded with all in memory, and read again now and then with its blocks: the same answers and the same bytes, those of
+// the plain form.
+TEST(SeenBlocks, AreThePlainFormInMemoryOrNot) {
+  std::mt19937_64 random(12);
+  SeenBlocks held, again;
+  Ledger ledger;
+  Plain plain;
+  int64_t now = 4'000'000;
+  size_t most = 0, blocks = 0;
+  const auto seal = [&](SeenBlocks& seen, bool writes) {
+    SeenBlocks::Block block;
+    std::string bytes;
+    while (seen.seal(day_of(now * kSlotUs), block, bytes)) {
+      EXPECT_EQ(SeenBlocks::block_entries(bytes), block.count);
+      const auto [at, fresh] = ledger.emplace(std::pair(block.day, block.number), bytes);
+      EXPECT_EQ(fresh, writes);
+      EXPECT_EQ(at->second, bytes);
+    }
+  };
+  for (int step = 0; step < 30'000; ++step) {
+    const bool quiet = step / 6000 % 2 == 1;
+    now += quiet ? static_cast<int64_t>(random() % (kWeek / 20)) : static_cast<int64_t>(random() % (kWeek / 1500));
+    const uint64_t id =
+        !plain.ids.empty() && random() % 3 == 0 ? plain.ids[random() % plain.ids.size()].first : random();
+    const bool was = plain.test(id, now);
+    ASSERT_EQ(held.test(id, now), was) << step;
+    ASSERT_EQ(again.test(id, now), was) << step;
+    if (!was) {
+      plain.forget(now), plain.ids.emplace_back(id, now);
+      held.add(id, now), again.add(id, now);
+      seal(held, true), seal(again, false);
+    }
+    most = std::max(most, held.size()), blocks = std::max(blocks, held.blocks().size());
+    if (random() % 40 != 0) continue;
+    const std::string row = row_of(held);
+    ASSERT_EQ(row_of(again), row) << step;
+    ASSERT_LE(row.size(), 20 + 11 * block_rows(held.blocks().size()) + 12 * held.blocks().size());
+    again = SeenBlocks();
+    Reader r(row);
+    ASSERT_TRUE(again.read(r) && r.done());
+    ASSERT_EQ(row_of(again), row);
+    again.load([&](int64_t day, uint32_t number) { return ledger.at({day, number}); });
+  }
+  EXPECT_GT(most, 1000U);
+  EXPECT_GT(blocks, 40U);
+}
+
+// Half a directory of rows in a block: both stay near the square root of all.
+TEST(BlockRows, AndTheirDirectoryStayShort) {
+  size_t rows = 0, open = 0, blocks = 0;
+  for (size_t at = 1; at <= 65'536; ++at) {
+    ++rows, ++open;
+    if (open >= block_rows(blocks)) open = 0, ++blocks;
+    ASSERT_LE(open * open, rows + 256);
+    ASSERT_LE(blocks * blocks, 5 * rows + 1024) << rows;
+  }
 }
 
 }  // namespace

@@ -30,14 +30,15 @@ class TemporaryFolder {
   std::string path_;
 };
 
-inline std::unique_ptr<Store> open_or_fail(const std::string& dir, StoreOptions options = {.block_cache_mb = 8}) {
+inline std::unique_ptr<Store> open_or_fail(const std::string& dir,
+                                           StoreOptions options = {.block_cache_mb = 8, .write_buffer_mb = 4}) {
   std::unique_ptr<Store> store;
   const Status status = open_rocks_store(dir, options, store);
   EXPECT_EQ(status.message, "");
   return store;
 }
 
-inline std::string refusal(const std::string& dir, StoreOptions options = {.block_cache_mb = 8}) {
+inline std::string refusal(const std::string& dir, StoreOptions options = {.block_cache_mb = 8, .write_buffer_mb = 4}) {
   std::unique_ptr<Store> store;
   const Status status = open_rocks_store(dir, options, store);
   EXPECT_EQ(store, nullptr);

@@ -239,7 +239,7 @@ TEST(RocksStore, KeepsEverythingOverReopening) {
 
 TEST(RocksStore, MemoryStaysInItsBound) {
   const TemporaryFolder folder;
-  const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8});
+  const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8, .write_buffer_mb = 4});
   std::mt19937_64 random(7);
   std::string value(500, ' ');
   size_t highest = 0;
@@ -293,7 +293,7 @@ TEST(RocksStore, WhatPassesIsNotKept) {
 
 TEST(RocksStore, DroppedFilesFreeTheDisk) {
   const TemporaryFolder folder;
-  const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8});
+  const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8, .write_buffer_mb = 4});
   std::mt19937_64 random(7);
   std::string value(1000, ' ');
   for (int day = 0; day < 30; ++day) {
@@ -323,7 +323,7 @@ TEST(RocksStore, RefusesAnotherFormat) {
     put(*store, Family::kMeta, "format", "bellwether-store 3");
   }
   for (const bool read_only : {false, true}) {
-    const std::string why = refusal(folder.path(), {.block_cache_mb = 8, .read_only = read_only});
+    const std::string why = refusal(folder.path(), {.block_cache_mb = 8, .write_buffer_mb = 4, .read_only = read_only});
     EXPECT_NE(why.find("\"bellwether-store 3\""), std::string::npos) << why;
     EXPECT_NE(why.find("\"bellwether-store 2\""), std::string::npos) << why;
     EXPECT_NE(why.find(folder.path()), std::string::npos) << why;
@@ -337,7 +337,7 @@ TEST(RocksStore, GoesOnWithTheFormatBefore) {
   const TemporaryFolder folder;
   put(*open_or_fail(folder.path()), Family::kMeta, "format", "bellwether-store 1");
   for (const bool read_only : {true, false, true}) {
-    const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8, .read_only = read_only});
+    const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8, .write_buffer_mb = 4, .read_only = read_only});
     static bool written = false;
     written |= !read_only;
     EXPECT_EQ(get(*store, Family::kMeta, "format"), written ? "bellwether-store 2" : "bellwether-store 1");
@@ -389,7 +389,7 @@ TEST(RocksStore, SaysWhenItIsDamaged) {
 
 TEST(RocksStore, ReadOnlyReadsWhatWasWritten) {
   const TemporaryFolder folder;
-  const StoreOptions read_only{.block_cache_mb = 8, .read_only = true};
+  const StoreOptions read_only{.block_cache_mb = 8, .write_buffer_mb = 4, .read_only = true};
   EXPECT_NE(refusal(folder.path(), read_only).find("no store in " + folder.path()), std::string::npos);
   EXPECT_FALSE(fs::exists(folder.path() + "/store"));
   EXPECT_NE(refusal(folder.path() + "/none", read_only).find("no store in"), std::string::npos);
@@ -410,7 +410,7 @@ TEST(RocksStore, RefusesASecondOpeningInTheSameProcess) {
   const TemporaryFolder folder;
   const auto store = open_or_fail(folder.path());
   for (const bool read_only : {false, true, false}) {
-    const std::string why = refusal(folder.path(), {.block_cache_mb = 8, .read_only = read_only});
+    const std::string why = refusal(folder.path(), {.block_cache_mb = 8, .write_buffer_mb = 4, .read_only = read_only});
     EXPECT_NE(why.find("in use by this process"), std::string::npos) << why;
     EXPECT_NE(why.find(folder.path()), std::string::npos) << why;
   }
@@ -446,7 +446,7 @@ TEST(RocksStore, RefusesAStoreOfAnotherProcessAndTakesItWhenThatWasKilled) {
   }
   EXPECT_TRUE(fs::exists(folder.path() + "/ready"));
   for (const bool read_only : {false, true, false}) {
-    const std::string why = refusal(folder.path(), {.block_cache_mb = 8, .read_only = read_only});
+    const std::string why = refusal(folder.path(), {.block_cache_mb = 8, .write_buffer_mb = 4, .read_only = read_only});
     EXPECT_NE(why.find("in use by process " + std::to_string(child)), std::string::npos) << why;
     EXPECT_NE(why.find(folder.path()), std::string::npos) << why;
   }

@@ -11,7 +11,7 @@ from lib.plot import line_plot
 # Of every question but that for users: enough for what it asks, and all of them together stay within an hour.
 USERS_MAX = 100_000
 # For users: with it, what `replay` says of its memory bound is 1,904 MB.
-SMALL = ("engine.cache_mb=448",)
+SMALL = ("engine.cache_mb=448", "engine.write_buffer_mb=64")
 MEMORY_MIB = 2048
 PLOTTED = {"per_s": "events/s", "cpu_s_per_m": "CPU s a million events", "peak_mib": "peak resident MiB"}
 
