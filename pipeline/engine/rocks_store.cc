@@ -44,19 +44,9 @@ constexpr std::array<const char*, kFamilies> kFamilyNames = {"state", "ledger", 
 rocksdb::Slice slice(std::string_view text) { return {text.data() == nullptr ? "" : text.data(), text.size()}; }
 std::string_view view(const rocksdb::Slice& text) { return {text.data(), text.size()}; }
 
-// What went wrong, where, and what somebody can do about it.
 Status explain(const rocksdb::Status& status, const std::string& doing, const std::string& path) {
   if (status.ok()) return Status::fine();
-  const std::string text = status.ToString();
-  if (status.IsNoSpace() || text.find("No space left") != std::string::npos) {
-    return Status::error("the disk is full: cannot " + doing + " in " + path +
-                         "; free some space and start again, nothing committed is lost (" + text + ")");
-  }
-  if (status.IsCorruption()) {
-    return Status::error("the store in " + path + " is damaged: cannot " + doing + " (" + text +
-                         "); restore a backup, or replay the logs into a new folder");
-  }
-  return Status::error("cannot " + doing + " in " + path + ": " + text);
+  return store_failure(doing, path, status.ToString(), status.IsNoSpace(), status.IsCorruption());
 }
 
 // RocksDB's diary, STORE/LOG and the one before it. Its own writer takes a full disk for a broken invariant and ends
@@ -105,16 +95,13 @@ class NoEmptyMembers final : public rocksdb::CompactionFilter {
   }
 };
 
-// Compaction waits for nobody, and nobody waits for it: flushes, commits and answers go first.
+// Compaction waits for nobody, and nobody waits for it: flushes, commits and answers go first, by ten steps of nice.
 class Compactions final : public rocksdb::EventListener {
  public:
   void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
     static thread_local bool gave_way = false;  // it runs on RocksDB's own thread for them
-    if (!std::exchange(gave_way, true)) give_way(kSteps);
+    if (!std::exchange(gave_way, true)) give_way(10);
   }
-
- private:
-  static constexpr uint32_t kSteps = 10;
 };
 
 struct Memory {
@@ -176,8 +163,8 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
   // Commits are large and rewrite the same keys: merged twice as late, rows are rewritten a third less often.
   if (family == Family::kState || family == Family::kViews)
     options.level0_file_num_compaction_trigger = 12, options.max_bytes_for_level_base = 1024 << 20;
-  // While such a merge runs some ten more files come. At 20, as it would be, RocksDB slows all writing down to 16 MB/s,
-  // which made commits of 100 MB take six seconds; a file more costs a read less than a microsecond.
+  // While such a merge runs some ten more files come. At 20, its default, RocksDB slows all writing to 16 MB/s: commits
+  // of 100 MB took six seconds. A file more costs a read less than a microsecond.
   options.level0_slowdown_writes_trigger = 40, options.level0_stop_writes_trigger = 64;
   options.target_file_size_base = 32 << 20;  // small enough that a day's end frees whole files
   options.compression = rocksdb::kLZ4Compression;

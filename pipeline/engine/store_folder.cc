@@ -62,6 +62,19 @@ uint64_t folder_bytes(const std::string& path) {
   return bytes;
 }
 
+Status store_failure(const std::string& doing, const std::string& path, const std::string& text, bool full,
+                     bool damaged) {
+  if (full || text.find("No space left") != std::string::npos) {
+    return Status::error("the disk is full: cannot " + doing + " in " + path +
+                         "; free some space and start again, nothing committed is lost (" + text + ")");
+  }
+  if (damaged) {
+    return Status::error("the store in " + path + " is damaged: cannot " + doing + " (" + text +
+                         "); restore a backup, or replay the logs into a new folder");
+  }
+  return Status::error("cannot " + doing + " in " + path + ": " + text);
+}
+
 Status make_folder(const std::string& dir, const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(path, error);

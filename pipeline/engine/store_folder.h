@@ -27,6 +27,9 @@ std::string record_holder(const std::string& dir);
 // Refusals, with what to do.
 Status not_ours(const std::string& path, const std::string& why);
 Status other_format(const std::string& path, const std::string& found);
+// What went wrong while doing so in `path`, and what somebody can do about it; `text` is RocksDB's.
+Status store_failure(const std::string& doing, const std::string& path, const std::string& text, bool full,
+                     bool damaged);
 
 // Names that RocksDB may have left when the very first opening was killed before it was complete.
 bool may_be_unfinished(const std::string& name);

@@ -146,8 +146,10 @@ class Comparison {
     if (key.op == OperatorId::kPeople) {
       auto& people = dynamic_cast<PeopleState&>(state);
       people.tells_days = true, people.rules_told = 0;
-      for (const LikeBook::Block& b : people.book.blocks()) people.book.add_block(block(b.day, b.number));
-      people.book.finish_loading();
+      if (!people.book.loaded()) {
+        for (const LikeBook::Block& b : people.book.blocks()) people.book.add_block(block(b.day, b.number));
+        people.book.finish_loading();
+      }
       people.book.take_as_open(day_of(now) - window - kPairUs / kDayUs);
       people.seen.load(block);
       people.seen.take_as_open(slot_of(now));
