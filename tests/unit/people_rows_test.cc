@@ -142,6 +142,34 @@ TEST_F(PeopleRows, AreReadAtTheFrontWithoutTheRest) {
   }
 }
 
+// Bea likes the same post again and again: none of those ids may come a second time, whatever it says, though most of
+// them stand in blocks by then and her row is read anew for each tick.
+TEST_F(PeopleRows, KnowTheIdsThatStandInBlocks) {
+  const Key key = facts.user_key("bea");
+  int64_t at = kStart;
+  const auto like = [&](const std::string& id, const std::string& post) {
+    world.post(facts.add(id, "bea", at += kHourUs, key,
+                         LikeFact{.post = facts.ref(KeyKind::kPost, post),
+                                  .author = facts.user("bob"),
+                                  .kind = LikeKind::kLike,
+                                  .post_kind = PostKind::kIdea}));
+    world.run_at(at);
+    return world.context.outcomes.back();
+  };
+  EXPECT_EQ(like("first", "p"), Outcome::kApplied);
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(like("again" + std::to_string(i), "p"), Outcome::kDuplicate);
+  const auto bea = world.state<PeopleState>(OperatorId::kPeople, key);
+  EXPECT_EQ(bea->seen.blocks().size(), 3U);
+  EXPECT_EQ(bea->seen.size(), 12U);  // of the row alone
+  for (int i = 0; i < 60; i += 7)
+    EXPECT_EQ(like("again" + std::to_string(i), "p" + std::to_string(i)), Outcome::kDuplicate);
+  EXPECT_EQ(like("other", "p0"), Outcome::kApplied);
+  at += kSeenUs + kDayUs;  // a week later they are free, and their blocks forgotten with the next id
+  EXPECT_EQ(like("again0", "p1"), Outcome::kApplied);
+  EXPECT_EQ(like("again1", "p1"), Outcome::kDuplicate);
+  EXPECT_TRUE(world.state<PeopleState>(OperatorId::kPeople, key)->seen.blocks().empty());
+}
+
 TEST_F(PeopleRows, ThatAreBrokenAreRefused) {
   const std::string row = row_of(*ann);
   EXPECT_FALSE(PeopleShown().decode_front(row.substr(0, 20)));
