@@ -140,8 +140,8 @@ void BurstLikes::drop(Gone&& gone) {
     return true;
   };
   for (Block& b : blocks_)
-    for (unsigned left = b.held; left != 0; left &= left - 1)
-      if (!keeps()) b.held = static_cast<uint16_t>(b.held & ~(left & -left));
+    for (uint32_t left = b.held; left != 0; left &= left - 1)
+      if (!keeps()) b.held &= ~(left & -left);
   while (from < likes_.size()) keeps();
   if (to == likes_.size()) return;
   likes_.resize(to);
@@ -180,7 +180,7 @@ void BurstLikes::forget_blocks(int64_t day) {
   if (loaded_) likes_.erase(likes_.begin(), likes_.begin() + static_cast<ptrdiff_t>(likes));
 }
 
-bool BurstLikes::take_block(std::string_view bytes, uint16_t held, std::vector<Like>& out) {
+bool BurstLikes::take_block(std::string_view bytes, uint32_t held, std::vector<Like>& out) {
   Reader r(bytes);
   std::vector<Like> likes;
   if (r.u8() != kVersion || !read_likes(r, kBlock, likes) || !r.done() || likes.size() != kBlock) return false;
@@ -203,8 +203,8 @@ void BurstLikes::put_before(std::vector<Like> likes) {
 
 bool BurstLikes::seal(int64_t filling_day, Block& block, std::string& bytes) {
   const size_t sealed = in_blocks();
-  if (likes_.size() - sealed < kBlock) return false;
-  block = {filling_day, next_number_++, UINT16_MAX};
+  if (likes_.size() - sealed < 2 * kBlock) return false;
+  block = {filling_day, next_number_++, UINT32_MAX};
   bytes.clear();
   Writer w(bytes);
   w.u8(kVersion);
@@ -237,8 +237,8 @@ std::optional<BurstLikes> BurstLikes::decode(std::string_view in) {
       Block block;
       block.day = last = r.above(last), block.number = static_cast<uint32_t>(r.varint());
       const uint64_t bits = r.varint();
-      if (bits == 0 || bits > UINT16_MAX) return std::nullopt;
-      block.held = static_cast<uint16_t>(bits), held += static_cast<size_t>(std::popcount(block.held));
+      if (bits == 0 || bits > UINT32_MAX) return std::nullopt;
+      block.held = static_cast<uint32_t>(bits), held += static_cast<size_t>(std::popcount(block.held));
       if (held > Limits::kLikes) return std::nullopt;
       b.blocks_.push_back(block);
     }

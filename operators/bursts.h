@@ -28,7 +28,7 @@ struct BurstLimits {
   static constexpr Nats kShareMin = 12 * kNat;             // evidence that the share of suspects is not the usual one
   static constexpr size_t kBytes = 48;                     // of an encoded BurstState
   static constexpr size_t kLikes = 128;                    // likes that a BurstLikes holds, the newest
-  static constexpr size_t kLikesBytes = 16 + kLikes * 34;  // of them encoded, at most; some 300 where there are many
+  static constexpr size_t kLikesBytes = 16 + kLikes * 34;  // of them encoded, at most; 1.8 KB where there are blocks
 };
 
 // What is reported. Likes of suspects with from_us <= time <= to_us are its evidence.
@@ -72,8 +72,9 @@ class BurstState {
 };
 
 // The newest likes of suspects on a key, so that a report can name its evidence. Likes older than a window can reach
-// are dropped; at the bound the oldest leave. All but the last few stand in blocks of the ledger, so that a further
-// like does not write them all again; in memory all are held, once they were loaded.
+// are dropped; at the bound the oldest leave. Of many all but the last 32 to 64 stand in blocks of the ledger, so
+// that a further like does not write them all again; in memory all are held, once they were loaded. Fewer need no
+// block, which would have to be read again: there are many such keys, and most do not stay in memory.
 class BurstLikes {
  public:
   struct Like {
@@ -86,10 +87,10 @@ class BurstLikes {
   struct Block {
     int64_t day = 0;
     uint32_t number = 0;
-    uint16_t held = 0;  // a bit each: those that were not dropped
+    uint32_t held = 0;  // a bit each: those that were not dropped
     friend bool operator==(const Block&, const Block&) = default;
   };
-  static constexpr size_t kBlock = 16;
+  static constexpr size_t kBlock = 32;
 
   // Once loaded: they change and tell all likes.
   void add(const Like& like);
@@ -125,7 +126,7 @@ class BurstLikes {
   template <class Gone>
   void drop(Gone&& gone);
   size_t in_blocks() const;  // of those held
-  static bool take_block(std::string_view bytes, uint16_t held, std::vector<Like>& out);
+  static bool take_block(std::string_view bytes, uint32_t held, std::vector<Like>& out);
   void put_before(std::vector<Like> likes);
 
   std::vector<Like> likes_;    // those of blocks first

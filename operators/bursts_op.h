@@ -17,8 +17,8 @@ constexpr uint32_t kBurstUntoldMax = 64;   // so many of them are told without w
 constexpr int64_t kBurstUsualDays = 3;     // whole days before today over which the usual share is taken
 constexpr int64_t kBurstUsualLikes = 100;  // with fewer likes than that nobody knows what is usual
 
-// Bound: BurstLimits::kBytes, kLikesBytes and some 60 bytes: 4.5 KB encoded, but no more than 16 likes and the names of
-// blocks from the second fold on; some 50 bytes for an author without suspects.
+// Bound: BurstLimits::kBytes, kLikesBytes and some 60 bytes: 4.5 KB encoded, but no more than 64 likes and the names of
+// blocks once the fold is over; some 50 bytes for an author without suspects.
 struct BurstsState final : State {
   BurstState meter;
   BurstLikes likes;         // the newest suspects'

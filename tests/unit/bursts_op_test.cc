@@ -106,7 +106,7 @@ TEST_F(BurstsTest, TheStateStaysBoundedAndLosesNobody) {
   size_t held = last->likes.size();  // in the row; the rest stands in blocks
   for (const BurstLikes::Block& b : last->likes.blocks()) held += static_cast<size_t>(std::popcount(b.held));
   EXPECT_EQ(held, BurstLimits::kLikes);
-  EXPECT_LT(world.states().begin()->second.size(), 800U);
+  EXPECT_LT(world.states().begin()->second.size(), 2'000U);
 }
 
 TEST_F(BurstsTest, SwitchedOffItSaysNothing) {
