@@ -6,7 +6,6 @@
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
-#include <rocksdb/listener.h>
 #include <rocksdb/merge_operator.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
@@ -26,7 +25,6 @@
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/diary.h"
 #include "pipeline/engine/members.h"
-#include "pipeline/engine/priority.h"
 #include "pipeline/engine/rocks_list.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/engine/store_folder.h"
@@ -95,15 +93,6 @@ class NoEmptyMembers final : public rocksdb::CompactionFilter {
   }
 };
 
-// Compaction waits for nobody, and nobody waits for it: flushes, commits and answers go first, by ten steps of nice.
-class Compactions final : public rocksdb::EventListener {
- public:
-  void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
-    static thread_local bool gave_way = false;  // it runs on RocksDB's own thread for them
-    if (!std::exchange(gave_way, true)) give_way(10);
-  }
-};
-
 struct Memory {
   std::shared_ptr<rocksdb::Cache> cache;
   std::shared_ptr<rocksdb::WriteBufferManager> buffers;
@@ -135,7 +124,6 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   db.avoid_unnecessary_blocking_io = true;
   db.allow_concurrent_memtable_write = false;  // one writes
   db.max_manifest_file_size = 16 << 20;
-  db.listeners.push_back(std::make_shared<Compactions>());
   return db;
 }
 
