@@ -116,7 +116,8 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   rocksdb::DBOptions db;
   db.write_buffer_manager = memory.buffers;
   db.max_background_jobs = std::max(1, options.background_threads);
-  db.max_total_wal_size = std::max<uint64_t>(memory.buffer_bytes * 2, 16 << 20);
+  // A start after a kill reads all of it, some 200 MB a second: as much as the buffers, and a commit.
+  db.max_total_wal_size = std::max<uint64_t>(memory.buffer_bytes, 16 << 20);
   db.max_open_files = 512;  // well below the usual limit of 1,024 a process, which sockets share
   db.bytes_per_sync = 1 << 20;
   db.stats_dump_period_sec = db.stats_persist_period_sec = 0;
