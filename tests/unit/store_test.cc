@@ -387,6 +387,34 @@ TEST(RocksStore, SaysWhenItIsDamaged) {
   EXPECT_NE(why.find(folder.path()), std::string::npos) << why;
 }
 
+// Each file that it reads may be one that a compaction has merged into others meanwhile.
+TEST(RocksStore, VerifiesWhatItIsWritingTo) {
+  const TemporaryFolder folder;
+  const auto store = open_or_fail(folder.path(), {.block_cache_mb = 8, .write_buffer_mb = 4});
+  std::atomic<bool> written = false;
+  std::thread writer([&] {
+    std::mt19937_64 random(11);
+    std::string value(20'000, ' ');
+    for (int batch = 0; batch < 40; ++batch) {
+      auto set = store->new_write_set();
+      for (int i = 0; i < 100; ++i) {
+        for (char& c : value) c = static_cast<char>(random());
+        set->put(Family::kState, std::to_string(random() % 1000), value);
+      }
+      write_or_fail(*store, *set);
+    }
+    written = true;
+  });
+  while (!written) EXPECT_EQ(store->verify().message, "");
+  writer.join();
+  for (const auto& file : fs::directory_iterator(folder.path() + "/store")) {
+    if (file.path().extension() != ".sst") continue;
+    std::fstream(file.path(), std::ios::in | std::ios::out).seekp(1000) << "not what was written here";
+  }
+  const std::string damage = store->verify().message;
+  EXPECT_NE(damage.find(".sst"), std::string::npos) << damage;
+}
+
 TEST(RocksStore, ReadOnlyReadsWhatWasWritten) {
   const TemporaryFolder folder;
   const StoreOptions read_only{.block_cache_mb = 8, .write_buffer_mb = 4, .read_only = true};
