@@ -21,7 +21,7 @@ TickRunner::TickRunner(const FoldOptions& options, const OperatorSet& operators,
       versions_(versions),
       progress_(progress),
       pool_(std::clamp<uint32_t>(std::max(options.threads, options.row_threads), 1, options.shards)),
-      timers_(store, options.timer_rows),
+      timers_(store, options.timer_rows, progress.folded),
       index_(store) {
   env_.versions = &versions_;
   env_.cutoffs = &progress_.cutoffs;

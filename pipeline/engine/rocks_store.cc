@@ -116,8 +116,11 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   rocksdb::DBOptions db;
   db.write_buffer_manager = memory.buffers;
   db.max_background_jobs = std::max(1, options.background_threads);
-  // A start after a kill reads all of it, some 200 MB a second: as much as the buffers, and a commit.
-  db.max_total_wal_size = std::max<uint64_t>(memory.buffer_bytes, 16 << 20);
+  // A start after a kill reads all of it and a commit, some 200 MB a second. Where the log ends first, families of
+  // which little stands in memory are written out in small files: so twice the buffers, where that is not much.
+  constexpr uint64_t kLeastLog = 16 << 20, kMuchLog = 192 << 20;
+  const uint64_t buffers = memory.buffer_bytes;
+  db.max_total_wal_size = std::max({buffers, std::min(2 * buffers, kMuchLog), kLeastLog});
   db.max_open_files = 512;  // well below the usual limit of 1,024 a process, which sockets share
   db.bytes_per_sync = 1 << 20;
   db.stats_dump_period_sec = db.stats_persist_period_sec = 0;
@@ -163,8 +166,11 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
     options.compaction_filter = &kNoEmpty;
   }
   if (family == Family::kLedger) options.bottommost_compression = rocksdb::kZSTD;
-  if (family == Family::kTimers || family == Family::kOutbox) {
-    // Both are queues, erased at the front: files full of erased rows are compacted before scans crawl over them.
+  // Each commit erases timers that have fired and sets others all over the days to come, so a merge rewrites all rows.
+  // Nobody scans over those that were erased: what is read begins behind the tick that is folded.
+  if (family == Family::kTimers) options.level0_file_num_compaction_trigger = 8;
+  if (family == Family::kOutbox) {
+    // A queue, erased at the front: files full of erased rows are compacted before scans crawl over them.
     options.table_properties_collector_factories.push_back(rocksdb::NewCompactOnDeletionCollectorFactory(4096, 2048));
   }
   return options;

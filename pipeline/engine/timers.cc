@@ -22,8 +22,8 @@ constexpr int64_t kLeastAhead = 16 * kDayUs / kSlotUs, kMostAhead = 512 * kDayUs
 
 }  // namespace
 
-Timers::Timers(const Store& store, size_t load_rows)
-    : store_(store), load_rows_(load_rows), ahead_(kLeastAhead), held_max_(2 * load_rows) {}
+Timers::Timers(const Store& store, size_t load_rows, int64_t from)
+    : store_(store), load_rows_(load_rows), ahead_(kLeastAhead), held_max_(2 * load_rows), horizon_(from) {}
 
 void Timers::put(const TimerKey& key) {
   if (!erased_.empty() && erased_.erase(key) != 0) return;  // it still stands where it stood

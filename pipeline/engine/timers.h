@@ -26,7 +26,9 @@ void write_timers(TimerChanges changes, WriteSet& set);
 
 class Timers {
  public:
-  explicit Timers(const Store& store, size_t load_rows = 1 << 18);
+  // No timer stands before the slot `from`: a store keeps the traces of erased rows for a while, and a scan over those
+  // of a million timers that have fired takes its time.
+  explicit Timers(const Store& store, size_t load_rows = 1 << 18, int64_t from = INT64_MIN);
 
   // A key's one timer moves; kNoTimer is none. Exact: `from` is what is set.
   void change(const StateKey& key, int64_t from, int64_t to);
@@ -64,7 +66,7 @@ class Timers {
   const size_t load_rows_;
   int64_t ahead_;                 // slots that the next load reaches ahead
   size_t held_max_;               // more are too many
-  int64_t horizon_ = INT64_MIN;   // memory holds everything below
+  int64_t horizon_;               // memory holds everything below
   int64_t open_end_ = INT64_MIN;  // open_ and fresh_ hold everything below
   std::vector<TimerKey> open_;    // of the hours that are open, in order, from at_ on
   size_t at_ = 0;

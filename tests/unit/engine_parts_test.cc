@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -63,13 +64,14 @@ TEST(EngineParts, TimersOfManyDoNotStandInMemory) {
   }
 }
 
-// Timers move, fire, are committed and read ahead in small parts; a set of (slot, key) says who is due.
+// Timers move, fire, are committed, read ahead in small parts and again after a restart; a set of (slot, key) says who
+// is due.
 TEST(EngineParts, TimersFireLikeASortedSet) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     std::mt19937_64 random(seed);
     const auto upto = [&](uint64_t n) { return static_cast<int64_t>(random() % n); };
     const auto store = make_memory_store();
-    Timers timers(*store, 1 + random() % 40);
+    std::optional<Timers> timers(std::in_place, *store, 1 + random() % 40);
     std::set<TimerKey> model;
     std::map<StateKey, int64_t> of;
     // A commit is some steps under way: it reaches the store at one of them, and is known to have at a later one.
@@ -85,12 +87,12 @@ TEST(EngineParts, TimersFireLikeASortedSet) {
     };
     const auto land = [&] {
       if (under_way) reach();
-      timers.landed();
+      timers->landed();
     };
     const auto commit = [&] {
       land();
       under_way = store->new_write_set();
-      write_timers(timers.take_changes(), *under_way);
+      write_timers(timers->take_changes(), *under_way);
       carried = model;
     };
     int64_t now = 1'000'000;
@@ -104,23 +106,23 @@ TEST(EngineParts, TimersFireLikeASortedSet) {
         const int64_t from = at == of.end() ? kNoTimer : at->second;
         static constexpr int64_t kReach[] = {4, 240, kHourSlots, 30 * kHourSlots, 40 * 24 * kHourSlots};
         const int64_t to = upto(8) == 0 ? kNoTimer : now + 1 + upto(static_cast<uint64_t>(kReach[upto(5)]));
-        timers.change(key, from, to);
+        timers->change(key, from, to);
         if (from != kNoTimer) model.erase({from, key});
         of.erase(key);
         if (to != kNoTimer) model.insert({to, key}), of[key] = to;
       } else if (kind < 19) {
         const int64_t limit = now + 1 + upto(static_cast<uint64_t>(upto(2) == 0 ? 100 : 50 * 24 * kHourSlots));
         int64_t slot;
-        ASSERT_TRUE(timers.next(limit, slot).ok());
+        ASSERT_TRUE(timers->next(limit, slot).ok());
         const int64_t due = model.empty() || model.begin()->slot >= limit ? kNoTimer : model.begin()->slot;
         ASSERT_EQ(slot, due) << "seed " << seed << " step " << step;
-        ASSERT_LE(timers.soonest(), model.empty() ? INT64_MAX : model.begin()->slot);
+        ASSERT_LE(timers->soonest(), model.empty() ? INT64_MAX : model.begin()->slot);
         if (slot == kNoTimer) {
           now = limit;
           continue;
         }
         std::vector<StateKey> woken, expected;
-        timers.take(slot, woken);
+        timers->take(slot, woken);
         while (!model.empty() && model.begin()->slot == slot) {
           expected.push_back(model.begin()->state);
           of.erase(model.begin()->state);
@@ -128,6 +130,10 @@ TEST(EngineParts, TimersFireLikeASortedSet) {
         }
         ASSERT_EQ(woken, expected) << "seed " << seed << " step " << step;
         now = slot;
+      } else if (upto(8) == 0) {
+        commit();
+        land();
+        timers.emplace(*store, 1 + random() % 40, now);  // as after a restart: what was due until now was taken
       } else {
         commit();
       }
