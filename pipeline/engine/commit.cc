@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "pipeline/engine/check.h"
+#include "pipeline/engine/named_thread.h"
 
 namespace bellwether {
 namespace {
@@ -12,7 +13,7 @@ constexpr size_t kSpareBytes = 16 << 20;  // a set of less is let go: a service 
 }  // namespace
 
 Committer::Committer(Store& store, bool threaded) : store_(store), threaded_(threaded) {
-  if (threaded_) thread_ = std::thread([this] { work(); });
+  if (threaded_) thread_ = named_thread("commit", [this] { work(); });
 }
 
 Committer::~Committer() {

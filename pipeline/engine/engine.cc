@@ -6,6 +6,7 @@
 
 #include "config/load.h"
 #include "pipeline/engine/fold.h"
+#include "pipeline/engine/named_thread.h"
 
 namespace bellwether {
 namespace {
@@ -296,7 +297,7 @@ int64_t Engine::until_due_us() const {
 
 Status Engine::run() {
   if (!options_.inline_ingest) {
-    ingest_thread_ = std::thread([this] { ingest_loop(); });
+    ingest_thread_ = named_thread("ingest", [this] { ingest_loop(); });
     eraser_->start();
   }
   Status status;

@@ -5,6 +5,7 @@
 
 #include "pipeline/engine/cache.h"
 #include "pipeline/engine/control.h"
+#include "pipeline/engine/named_thread.h"
 #include "pipeline/engine/out_rows.h"
 
 namespace bellwether {
@@ -46,7 +47,7 @@ Status take_erasures(const Store& from, Store& to, const Hasher& hasher) {
 }
 
 void Eraser::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = named_thread("erase", [this] { run(); });
 }
 
 void Eraser::stop() {

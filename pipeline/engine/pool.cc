@@ -1,9 +1,11 @@
 #include "pipeline/engine/pool.h"
 
+#include "pipeline/engine/named_thread.h"
+
 namespace bellwether {
 
 Pool::Pool(uint32_t threads) {
-  for (uint32_t i = 1; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  for (uint32_t i = 1; i < threads; ++i) threads_.push_back(named_thread("fold", [this] { work(); }));
 }
 
 Pool::~Pool() {

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <thread>
 
+#include "pipeline/engine/named_thread.h"
 #include "pipeline/engine/priority.h"
 #include "pipeline/program/memory_bound.h"
 #include "pipeline/program/program.h"
@@ -284,7 +285,7 @@ int serve(const ServeOptions& options) {
   const StopOnSignal guard(*engine);
   std::atomic<bool> done{false};
   std::thread follower;
-  if (inputs.log != nullptr) follower = std::thread([&] { follow_commits(*engine, *inputs.log, done); });
+  if (inputs.log != nullptr) follower = named_thread("follow", [&] { follow_commits(*engine, *inputs.log, done); });
   Around around;
   Status status = front.run([&] { return around.start(config, *engine, *store, inputs); });
   Steps end;

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "pipeline/engine/named_thread.h"
 #include "pipeline/engine/priority.h"
 
 namespace bellwether {
@@ -19,10 +20,10 @@ class Executor {
   // `nice`: its threads give way by so much (priority.h).
   Executor(size_t threads, size_t queue_max, uint32_t nice = 0) : queue_max_(queue_max) {
     for (size_t i = 0; i < threads; ++i)
-      threads_.emplace_back([this, nice] {
+      threads_.push_back(named_thread("calls", [this, nice] {
         give_way(nice);
         work();
-      });
+      }));
   }
   ~Executor() { stop(); }
 

@@ -15,6 +15,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "pipeline/engine/named_thread.h"
+
 namespace bellwether {
 namespace {
 
@@ -88,7 +90,7 @@ Status Listener::open(const std::string& address, size_t connections_max, std::u
 }
 
 void Listener::run(Acceptor& acceptor) {
-  thread_ = std::thread([this, &acceptor] { work(acceptor); });
+  thread_ = named_thread("listen", [this, &acceptor] { work(acceptor); });
 }
 
 void Listener::stop() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "pipeline/engine/named_thread.h"
 #include "pipeline/engine/priority.h"
 #include "pipeline/service/convert.h"
 
@@ -71,7 +72,7 @@ std::vector<std::string> out_topics(const std::string& prefix) {
 }
 
 Outbox::Outbox(std::string prefix, Deps deps) : prefix_(std::move(prefix)), deps_(std::move(deps)) {
-  if (deps_.threaded) thread_ = std::thread([this] { run(); });
+  if (deps_.threaded) thread_ = named_thread("outbox", [this] { run(); });
 }
 
 void Outbox::stop(int timeout_ms) {

@@ -15,6 +15,7 @@
 #include <random>
 #include <utility>
 
+#include "pipeline/engine/named_thread.h"
 #include "pipeline/sources/embedded_log_impl.h"
 
 namespace bellwether {
@@ -98,7 +99,7 @@ Status EmbeddedLog::Impl::open(std::vector<std::string>& messages) {
     partitions_.push_back(std::make_unique<Partition>());
     if (Status status = open_partition(number, messages); !status.ok()) return status;
   }
-  thread_ = std::thread([this] { run(); });
+  thread_ = named_thread("log", [this] { run(); });
   return {};
 }
 

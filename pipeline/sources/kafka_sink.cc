@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "pipeline/engine/named_thread.h"
 #include "pipeline/sources/kafka_client.h"
 
 namespace bellwether {
@@ -90,7 +91,7 @@ Status KafkaSink::Impl::open(const KafkaConfig& config) {
       [this](const KafkaDelivery& delivery) { delivered(delivery); }, client_);
   if (!status.ok()) return status;
   topics_made_ = options_.topics.empty();
-  thread_ = std::thread([this] { run(); });
+  thread_ = named_thread("sink", [this] { run(); });
   return {};
 }
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from lib.measure import Child, Skip, Table, busy_s, folder_bytes, free_port, run, run_json, scrape
+from lib.measure import Child, Skip, Table, busy_s, folder_bytes, free_port, run, run_json, scrape, threads_s
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PARTITIONS = 4
@@ -129,8 +129,9 @@ class Bench:
             Child([self.program, "dump", "--data", data], self.log("dump"), out).wait()
         return path
 
-    def drain_serve(self, broker, topic, *more):
-        """`serve --until-end` over a topic: from the start of the process to its end, when all is committed."""
+    def drain_serve(self, broker, topic, *more, threads=None):
+        """`serve --until-end` over a topic: from the start of the process to its end, when all is committed.
+        Into `threads` goes the processor time of each."""
         data, port = self.work / "served", free_port()
         shutil.rmtree(data, ignore_errors=True)
         log = self.log("serve")
@@ -152,6 +153,8 @@ class Bench:
         try:
             while not child.poll():
                 seen = scrape(port) or seen
+                if threads is not None:
+                    threads.update(threads_s(child.process.pid))
                 time.sleep(0.25)
             child.wait()
         finally:

@@ -1,5 +1,6 @@
 """Runs programs and keeps what they cost by the kernel's account; medians and spread."""
 
+import contextlib
 import json
 import os
 import re
@@ -126,6 +127,18 @@ def busy_s():
     with open("/proc/stat", encoding="utf-8") as stat:
         fields = [int(word) for word in stat.readline().split()[1:]]
     return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def threads_s(pid):
+    """Processor time of a program's threads so far, {(number, name): seconds}; {} once it has ended."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for number in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{number}/stat", encoding="utf-8") as stat:
+                name, fields = re.match(r"\d+ \((.*)\) (.*)", stat.read(), re.S).groups()
+                ticks = sum(int(word) for word in fields.split()[11:13])
+                found[number, name] = ticks / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 class Table:

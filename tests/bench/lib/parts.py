@@ -223,6 +223,41 @@ def switches(bench):
         bench.table.note("switches", f"all on costs {cost:+.2f} CPU s a million events against {name}")
 
 
+# What the design allows a thread, in ns of processor time an event, and how threads' names begin. Estimated before
+# anything was built: librdkafka 500; ingest: decode 256, hash and schedule 90; fold: sort 60, home 180, messages 200,
+# detection 150; commit: serialise and put 700 (today states are serialised where they are folded); RocksDB's flush and
+# compaction 300.
+BUDGET = (
+    ("librdkafka", ("rdk:",), 500),
+    ("ingest", ("ingest",), 346),
+    ("fold", ("bellwether", "fold"), 590),
+    ("commit", ("commit",), 700),
+    ("RocksDB", ("rocksdb:",), 300),
+)
+
+
+def budget(bench):
+    """processor time an event of each thread, beside the budget of the design; no out topics"""
+    broker = bench.broker()
+    for what, more in (("likes", ("--config", LIKES)), ("mixed", ())):
+        bench.workload(what)
+
+        def measure(what=what, more=more):
+            threads = {}
+            more = (*more, "--set", "kafka.outputs=false")
+            figures, _ = bench.drain_serve(broker, f"bench.{what}", *more, threads=threads)
+            spent = {"whole process": figures["cpu_s_per_m"] * 1000}
+            for name, begins, _ in BUDGET:
+                seconds = sum(s for (_, thread), s in threads.items() if thread.startswith(begins))
+                spent[name] = seconds * 1e9 / figures["records"]
+            return spent
+
+        runs = bench.repeated(measure)
+        for name, allowed in ((*((b[0], b[2]) for b in BUDGET), ("whole process", sum(b[2] for b in BUDGET)))):
+            rows = [{"ns_per_event": spent[name], "budget_ns": allowed} for spent in runs]
+            bench.table.add("budget", f"{what}: {name}", rows)
+
+
 def load(bench, service, *arguments):
     command = [bench.tool["live"], "load", service.address, "--users", bench.options.users]
     command += ["--seconds", bench.options.seconds, "--warm", bench.options.seconds / 4, *arguments]
@@ -312,5 +347,5 @@ def queries(bench):
 
 
 PARTS = {
-    part.__name__: part for part in (decode, drain, replay, peers_job, mixed, switches, freshness, queries, scale)
+    part.__name__: part for part in (decode, drain, replay, peers_job, mixed, budget, switches, freshness, queries, scale)
 }
