@@ -116,11 +116,9 @@ rocksdb::DBOptions db_options(const StoreOptions& options, const Memory& memory)
   rocksdb::DBOptions db;
   db.write_buffer_manager = memory.buffers;
   db.max_background_jobs = std::max(1, options.background_threads);
-  // A start after a kill reads all of it and a commit, some 200 MB a second. Where the log ends first, families of
-  // which little stands in memory are written out in small files: so twice the buffers, where that is not much.
-  constexpr uint64_t kLeastLog = 16 << 20, kMuchLog = 192 << 20;
-  const uint64_t buffers = memory.buffer_bytes;
-  db.max_total_wal_size = std::max({buffers, std::min(2 * buffers, kMuchLog), kLeastLog});
+  // A start after a kill reads all of it and a commit, some 150 MB a second. But where the log ends long before the
+  // buffers, families of which little stands in memory are written out in small files.
+  db.max_total_wal_size = std::clamp<uint64_t>(2 * memory.buffer_bytes, 16 << 20, 128 << 20);
   db.max_open_files = 512;  // well below the usual limit of 1,024 a process, which sockets share
   db.bytes_per_sync = 1 << 20;
   db.stats_dump_period_sec = db.stats_persist_period_sec = 0;
