@@ -32,7 +32,8 @@ void KafkaNotice::away(const std::string& why) {
     const std::lock_guard lock(mutex_);
     if (away_) return;
     away_ = true;
-    why_ = text = lost_.empty() ? why : why + "; " + lost_;
+    why_ = why;
+    text = reason();
     since_ = said_ = Clock::now();
   }
   if (hooks_.outage != nullptr) {
@@ -52,9 +53,19 @@ void KafkaNotice::suspect(const std::string& why) {
 }
 
 void KafkaNotice::lost(const std::string& why) {
-  const std::lock_guard lock(mutex_);
-  lost_ = why;
+  std::string text;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool news = away_ && lost_.empty();
+    lost_ = why;
+    if (!news) return;
+    said_ = Clock::now();
+    text = reason();
+  }
+  seldom("lost", KafkaLevel::kWarning, "no broker answers (" + text + ")");
 }
+
+std::string KafkaNotice::reason() const { return lost_.empty() ? why_ : why_ + "; " + lost_; }
 
 void KafkaNotice::check(const std::function<bool(int timeout_ms)>& answers) {
   const bool known = remind();
@@ -97,7 +108,7 @@ bool KafkaNotice::remind() {
     const auto now = Clock::now();
     if (now - said_ < kSayAgain) return true;
     said_ = now;
-    text = "no broker has answered for " + seconds(now - since_) + " (" + why_ + ")";
+    text = "no broker has answered for " + seconds(now - since_) + " (" + reason() + ")";
     if (hooks_.outage != nullptr) {
       const std::lock_guard shared(hooks_.outage->mutex);
       if (now - hooks_.outage->said < kSayAgain) return true;

@@ -41,7 +41,8 @@ class KafkaNotice {
   void away(const std::string& why);
   // A client lost all its connections, which may also be because they were idle; check() finds out.
   void suspect(const std::string& why);
-  // Why a connection was lost, in case that all are.
+  // Why a connection was lost, in case that all are. Where the brokers were called away before anything was known of
+  // that, it is said now.
   void lost(const std::string& why);
   // Asks the brokers where they are suspected or known to be away, at most every two seconds; may block for 300 ms.
   // `answers` says whether any of them answers within so many milliseconds.
@@ -58,6 +59,8 @@ class KafkaNotice {
 
  private:
   using Time = std::chrono::steady_clock::time_point;
+  std::string reason() const;  // under the lock
+
   const KafkaHooks hooks_;
   const std::string who_;
   std::mutex mutex_;

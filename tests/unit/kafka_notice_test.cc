@@ -33,6 +33,20 @@ TEST(KafkaNotice, AwayAndBackAreSaidOnce) {
                                "source: a broker answers again after 0 s"}));
 }
 
+TEST(KafkaNotice, AReasonThatComesAfterwardsIsSaidOnceAndRemembered) {
+  Said said;
+  const auto outage = std::make_shared<KafkaOutage>();
+  KafkaNotice source(said.hooks(outage), "source");
+  KafkaNotice sink(said.hooks(outage), "sink");
+  source.away("no answer");
+  sink.away("no answer");
+  source.lost("certificate required");
+  source.lost("certificate required");
+  sink.lost("certificate required");
+  EXPECT_EQ(said.texts, (Texts{"source: no broker answers (no answer); trying again until one does",
+                               "source: no broker answers (no answer; certificate required)"}));
+}
+
 TEST(KafkaNotice, LostConnectionsMayBeIdleOnes) {
   Said said;
   KafkaNotice notice(said.hooks(), "source");
