@@ -53,16 +53,14 @@ void KafkaNotice::suspect(const std::string& why) {
 }
 
 void KafkaNotice::lost(const std::string& why) {
-  std::string text;
   {
     const std::lock_guard lock(mutex_);
     const bool news = away_ && lost_.empty();
     lost_ = why;
     if (!news) return;
     said_ = Clock::now();
-    text = reason();
   }
-  seldom("lost", KafkaLevel::kWarning, "no broker answers (" + text + ")");
+  seldom("lost", KafkaLevel::kWarning, "the last connection to a broker ended: " + why);
 }
 
 std::string KafkaNotice::reason() const { return lost_.empty() ? why_ : why_ + "; " + lost_; }

@@ -12,7 +12,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::active_days_test {
 namespace {
 
 TEST(ActiveDays, AreTheSetOfTheLast192) {
@@ -187,4 +187,4 @@ TEST_F(DaysOfAUser, OfVersionOneAreAskedForAtTheNextLook) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::active_days_test

@@ -12,7 +12,7 @@
 #include "pipeline/sources/log_folder.h"
 #include "tests/unit/repair_rig.h"
 
-namespace bellwether {
+namespace bellwether::backup_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -400,4 +400,4 @@ TEST(Switch, OneForTheOther) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::backup_test

@@ -8,7 +8,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::bursts_op_test {
 namespace {
 
 constexpr int64_t kStart = 1'700'000'000 * kSecondUs;
@@ -116,4 +116,4 @@ TEST_F(BurstsTest, SwitchedOffItSaysNothing) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::bursts_op_test

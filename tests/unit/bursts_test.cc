@@ -7,7 +7,7 @@
 
 #include "operators/limits.h"
 
-namespace bellwether {
+namespace bellwether::bursts_test {
 namespace {
 
 constexpr int64_t kStart = 17'000 * kDayUs;
@@ -204,4 +204,4 @@ TEST(BurstLikes, HoldsTheNewest) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::bursts_test

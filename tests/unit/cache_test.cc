@@ -12,7 +12,7 @@
 #include "operators/registry.h"
 #include "operators/scores.h"
 
-namespace bellwether {
+namespace bellwether::cache_test {
 namespace {
 
 const OperatorSet& operators() {
@@ -153,4 +153,4 @@ TEST(Cache, ABrokenRowIsSaidWhereItIsFolded) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::cache_test

@@ -12,7 +12,7 @@
 #include "pipeline/sources/embedded_log.h"
 #include "tests/unit/repair_rig.h"
 
-namespace bellwether {
+namespace bellwether::check_test {
 namespace {
 
 using repair::operators;
@@ -520,4 +520,4 @@ TEST_F(CheckLog, BeginsBehindThePosition) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::check_test

@@ -6,7 +6,7 @@
 
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::community_test {
 namespace {
 
 using Cells = std::vector<std::pair<uint32_t, int64_t>>;
@@ -86,4 +86,4 @@ TEST_F(CommunityTest, NoPercentileAskedForAnyMoreSendsEverybody) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::community_test

@@ -17,7 +17,7 @@
 #error "the build names the source folder"
 #endif
 
-namespace bellwether {
+namespace bellwether::config_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -571,4 +571,4 @@ TEST(Canonical, BrokenTextIsRefused) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::config_test

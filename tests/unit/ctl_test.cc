@@ -16,7 +16,7 @@
 
 #include "service_rig.h"
 
-namespace bellwether {
+namespace bellwether::ctl_test {
 namespace {
 
 using google::protobuf::util::JsonStringToMessage;
@@ -447,4 +447,4 @@ TEST_F(CtlTest, BadUsage) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::ctl_test

@@ -7,7 +7,7 @@
 #include "pipeline/decode/decoder.h"
 #include "pipeline/decode/json_time.h"
 
-namespace bellwether {
+namespace bellwether::decode_json_test {
 namespace {
 
 // The library prints a line for each time it cannot write.
@@ -280,4 +280,4 @@ TEST(Rfc3339Test, EveryDayFromTheFirstToTheLastYear) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::decode_json_test

@@ -8,7 +8,7 @@
 #include "decode_reference.h"
 #include "pipeline/decode/decoder.h"
 
-namespace bellwether {
+namespace bellwether::decode_test {
 namespace {
 
 // The library prints a line for each text that is not UTF-8, and there are thousands.
@@ -388,4 +388,4 @@ TEST(ArenaTest, HandsOutDistinctMemoryAndKeepsOneBlock) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::decode_test

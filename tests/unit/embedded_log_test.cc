@@ -16,7 +16,7 @@
 
 #include "pipeline/sources/log_segment.h"
 
-namespace bellwether {
+namespace bellwether::embedded_log_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -579,4 +579,4 @@ TEST_F(EmbeddedLogTest, BytesAreFrozen) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::embedded_log_test

@@ -3,7 +3,7 @@
 
 #include "pipeline/engine/keys.h"
 
-namespace bellwether {
+namespace bellwether::engine_keys_test {
 namespace {
 
 std::string hex(std::string_view bytes) {
@@ -108,4 +108,4 @@ TEST(EngineKeys, Order) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::engine_keys_test

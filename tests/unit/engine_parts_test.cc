@@ -14,7 +14,7 @@
 #include "pipeline/engine/list_counts.h"
 #include "pipeline/engine/timers.h"
 
-namespace bellwether {
+namespace bellwether::engine_parts_test {
 namespace {
 
 constexpr int64_t kHourSlots = kHourUs / kSlotUs;
@@ -402,4 +402,4 @@ TEST(EngineParts, RunningSumsAreTheSums) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::engine_parts_test

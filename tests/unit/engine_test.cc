@@ -7,7 +7,7 @@
 #include "engine_toys.h"
 #include "pipeline/tools/times.h"
 
-namespace bellwether {
+namespace bellwether::engine_test {
 namespace {
 
 using namespace toys;
@@ -486,4 +486,4 @@ TEST(Engine, OnlyDeadLettersAreCountedToo) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::engine_test

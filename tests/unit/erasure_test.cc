@@ -17,7 +17,7 @@
 #include "pipeline/engine/control.h"
 #include "pipeline/service/forget_record.h"
 
-namespace bellwether {
+namespace bellwether::erasure_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -370,4 +370,4 @@ TEST(Erasure, TakenFromAnotherFolder) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::erasure_test

@@ -10,7 +10,7 @@
 
 #include "pipeline/tools/cli.h"
 
-namespace bellwether {
+namespace bellwether::evaluate_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -173,4 +173,4 @@ TEST(Cli, RunsSubcommandsAndGivesTheirCodes) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::evaluate_test

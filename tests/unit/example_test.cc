@@ -8,7 +8,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::example_test {
 namespace {
 
 TEST(Example, KeepsTheDistinctChannelsOfAUser) {
@@ -62,4 +62,4 @@ TEST(Readme, ItsCodeIsThatOfTheFiles) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::example_test

@@ -6,7 +6,7 @@
 
 #include "tests/unit/repair_rig.h"
 
-namespace bellwether {
+namespace bellwether::fetch_ahead_test {
 namespace {
 
 using repair::Folder;
@@ -68,4 +68,4 @@ TEST(FetchAhead, WhoIsWokenIsReadWithTheOthers) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::fetch_ahead_test

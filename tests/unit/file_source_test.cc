@@ -11,7 +11,7 @@
 #include <fstream>
 #include <thread>
 
-namespace bellwether {
+namespace bellwether::file_source_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -315,4 +315,4 @@ TEST_F(FileSourceTest, PipesAreFollowed) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::file_source_test

@@ -6,7 +6,7 @@
 
 #include "pipeline/service/pages.h"
 
-namespace bellwether {
+namespace bellwether::filter_test {
 namespace {
 
 enum Id : int { kName, kTier, kScore, kDays, kFlagged, kSeen, kSubject };
@@ -153,4 +153,4 @@ TEST(PageSize, DefaultCapAndConfiguredCap) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::filter_test

@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-namespace bellwether {
+namespace bellwether::fixed_test {
 namespace {
 
 void expect_near(int64_t got, int64_t want, int64_t most, const char* what, uint64_t at) {
@@ -145,4 +145,4 @@ TEST(Fixed, Milli) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::fixed_test

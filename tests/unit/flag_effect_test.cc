@@ -9,7 +9,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::flag_effect_test {
 namespace {
 
 constexpr int64_t kStart = 1'700'000'000 * kSecondUs;
@@ -92,4 +92,4 @@ TEST_F(FlagEffect, TakesTheFakesOffAndPutsThemBack) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::flag_effect_test

@@ -7,7 +7,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::flags_test {
 namespace {
 
 constexpr int64_t kStart = 1'700'000'000 * kSecondUs;
@@ -378,4 +378,4 @@ TEST(FlagDecisions, WhatEachMakesOfAFlag) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::flags_test

@@ -10,7 +10,7 @@
 #include "pipeline/tools/import_edges.h"
 #include "pipeline/tools/import_stackexchange.h"
 
-namespace bellwether {
+namespace bellwether::import_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -350,4 +350,4 @@ TEST_F(StackExchange, MissingTables) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::import_test

@@ -10,7 +10,7 @@
 
 #include "kafka_mock.h"
 
-namespace bellwether {
+namespace bellwether::kafka_client_test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -165,4 +165,4 @@ TEST_F(KafkaClientTest, ATicketComesBackOnce) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::kafka_client_test

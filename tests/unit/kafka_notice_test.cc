@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace bellwether {
+namespace bellwether::kafka_notice_test {
 namespace {
 
 struct Said {
@@ -44,7 +44,7 @@ TEST(KafkaNotice, AReasonThatComesAfterwardsIsSaidOnceAndRemembered) {
   source.lost("certificate required");
   sink.lost("certificate required");
   EXPECT_EQ(said.texts, (Texts{"source: no broker answers (no answer); trying again until one does",
-                               "source: no broker answers (no answer; certificate required)"}));
+                               "source: the last connection to a broker ended: certificate required"}));
 }
 
 TEST(KafkaNotice, LostConnectionsMayBeIdleOnes) {
@@ -90,4 +90,4 @@ TEST(KafkaNotice, SeveralClientsSpeakAsOne) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::kafka_notice_test

@@ -11,7 +11,7 @@
 #include "pipeline/sources/kafka_sink.h"
 #include "pipeline/sources/kafka_source.h"
 
-namespace bellwether {
+namespace bellwether::kafka_outage_test {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -198,4 +198,4 @@ TEST_F(KafkaOutageTest, SettingsOfOursCannotBeConfigured) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::kafka_outage_test

@@ -7,7 +7,7 @@
 #include <random>
 #include <tuple>
 
-namespace bellwether {
+namespace bellwether::like_book_test {
 namespace {
 
 constexpr int64_t kDay0 = 17000 * kDayUs;
@@ -345,4 +345,4 @@ TEST(LikeBook, ExpiryTellsEachPairOnce) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::like_book_test

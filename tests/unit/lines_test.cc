@@ -10,7 +10,7 @@
 #include "pipeline/tools/time_sorter.h"
 #include "pipeline/tools/times.h"
 
-namespace bellwether {
+namespace bellwether::lines_test {
 namespace {
 
 std::string path_of(const std::string& name) {
@@ -220,4 +220,4 @@ TEST(EventJson, EnumNames) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::lines_test

@@ -11,7 +11,7 @@
 
 #include "pipeline/sources/embedded_log.h"
 
-namespace bellwether {
+namespace bellwether::log_rewrite_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -230,4 +230,4 @@ TEST_F(LogRewrite, NothingToDoTouchesNothing) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::log_rewrite_test

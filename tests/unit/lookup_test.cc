@@ -9,7 +9,7 @@
 #include "pipeline/engine/keys.h"
 #include "pipeline/service/reading.h"
 
-namespace bellwether {
+namespace bellwether::lookup_test {
 namespace {
 
 const Hasher hasher("secret");
@@ -100,4 +100,4 @@ TEST_F(LookupTest, SaysThatARowIsBroken) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::lookup_test

@@ -5,7 +5,7 @@
 #include <random>
 #include <set>
 
-namespace bellwether {
+namespace bellwether::members_test {
 namespace {
 
 using Set = std::set<uint64_t>;
@@ -93,4 +93,4 @@ TEST(Members, WhatIsNoneIsSaid) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::members_test

@@ -9,7 +9,7 @@
 #include "pipeline/service/convert.h"
 #include "pipeline/service/outbox.h"
 
-namespace bellwether {
+namespace bellwether::out_message_test {
 namespace {
 
 ScoreRecord drawn(std::mt19937_64& random) {
@@ -50,4 +50,4 @@ TEST(OutMessageTest, ScoreRecordsStandAlone) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::out_message_test

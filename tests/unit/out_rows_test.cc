@@ -11,7 +11,7 @@
 
 #include "pipeline/engine/rows.h"
 
-namespace bellwether {
+namespace bellwether::out_rows_test {
 namespace {
 
 class OutRowsTest : public testing::Test {
@@ -150,4 +150,4 @@ TEST_F(OutRowsTest, WhatIsCutOrHostileIsRefused) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::out_rows_test

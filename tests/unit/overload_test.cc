@@ -19,7 +19,7 @@
 #include "pipeline/service/request.h"
 #include "pipeline/service/request_wire.h"
 
-namespace bellwether {
+namespace bellwether::overload_test {
 namespace {
 
 namespace pb = bellwether::v1;
@@ -342,4 +342,4 @@ TEST(Listener, ClosesOneTooManyAndKnowsWhenThereIsRoom) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::overload_test

@@ -8,7 +8,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::people_rows_test {
 namespace {
 
 constexpr int64_t kStart = int64_t{20'000} * kDayUs;
@@ -196,4 +196,4 @@ TEST_F(PeopleRows, ForgetNamesAtTheFrontAsAWhole) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::people_rows_test

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-namespace bellwether {
+namespace bellwether::pool_test {
 namespace {
 
 TEST(Pool, EachJobOnceAndDoneAtTheEnd) {
@@ -35,4 +35,4 @@ TEST(Pool, TheThreadsWorkToo) {
 TEST(Pool, EndsWithoutHavingRun) { const Pool pool(4); }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::pool_test

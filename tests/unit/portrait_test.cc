@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <random>
 
-namespace bellwether {
+namespace bellwether::portrait_test {
 namespace {
 
 constexpr int64_t kDay = 20'000 * kDayUs;
@@ -130,4 +130,4 @@ TEST(Portrait, BrokenBytesAreRefused) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::portrait_test

@@ -9,7 +9,7 @@
 
 #include "pipeline/service/executor.h"
 
-namespace bellwether {
+namespace bellwether::priority_test {
 namespace {
 
 int own() { return getpriority(PRIO_PROCESS, 0); }
@@ -47,4 +47,4 @@ TEST(Priority, OfAnExecutorIsThatOfItsThreads) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::priority_test

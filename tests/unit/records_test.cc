@@ -6,7 +6,7 @@
 #include "operators/tiers.h"
 #include "pipeline/service/convert.h"
 
-namespace bellwether {
+namespace bellwether::records_test {
 namespace {
 
 using testing::ElementsAre;
@@ -127,4 +127,4 @@ TEST(FlagDetails, AreWordsWhereNumbersWouldMislead) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::records_test

@@ -6,7 +6,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::referrals_test {
 namespace {
 
 constexpr int64_t kStart = 1'700'000'000 * kSecondUs;
@@ -146,4 +146,4 @@ TEST(ReferralsState, BrokenBytesAreRefused) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::referrals_test

@@ -5,7 +5,7 @@
 #include <set>
 #include <string>
 
-namespace bellwether {
+namespace bellwether::registry_test {
 namespace {
 
 TEST(Registry, HoldsEachOperatorOnceByAscendingId) {
@@ -31,4 +31,4 @@ TEST(Registry, AHomeIsAnOperatorOfThatKind) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::registry_test

@@ -9,7 +9,7 @@
 
 #include "tests/fuzz/checks.h"
 
-namespace bellwether {
+namespace bellwether::regressions_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -75,4 +75,4 @@ TEST(Checks, BearNoise) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::regressions_test

@@ -6,7 +6,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::reports_test {
 namespace {
 
 constexpr int64_t kStart = 1'700'000'000 * kSecondUs;
@@ -170,4 +170,4 @@ TEST_F(ReportsTest, TheStateStaysBounded) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::reports_test

@@ -9,7 +9,7 @@
 #include "pipeline/repair/rebuild.h"
 #include "tests/unit/repair_rig.h"
 
-namespace bellwether {
+namespace bellwether::restart_year_test {
 namespace {
 
 using repair::Folder;
@@ -63,4 +63,4 @@ TEST(RestartYear, StatesAreThoseOfOneRun) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::restart_year_test

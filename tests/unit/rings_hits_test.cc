@@ -9,7 +9,7 @@
 
 #include "operators/limits.h"
 
-namespace bellwether {
+namespace bellwether::rings_hits_test {
 namespace {
 
 constexpr int64_t kNow = 20'000 * kDayUs + 12'345'678;
@@ -154,4 +154,4 @@ TEST(RingHits, PostsMetLaterAreNoTargets) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::rings_hits_test

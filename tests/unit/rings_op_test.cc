@@ -14,7 +14,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::rings_op_test {
 namespace {
 
 constexpr int64_t kStart = 1'700'000'000 * kSecondUs;
@@ -298,4 +298,4 @@ TEST(RingsEndToEnd, APlantedRingIsFoundAmongHonestLikes) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::rings_op_test

@@ -10,7 +10,7 @@
 #include "operators/limits.h"
 #include "operators/rings_graph.h"
 
-namespace bellwether {
+namespace bellwether::rings_test {
 namespace {
 
 using Limits = RingLimits;
@@ -553,4 +553,4 @@ TEST(RingMessages, ComeBack) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::rings_test

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-namespace bellwether {
+namespace bellwether::row_list_test {
 namespace {
 
 // User keys upwards, of the same one the greater tag first.
@@ -215,4 +215,4 @@ TEST(RowList, IsReadWhileItGrows) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::row_list_test

@@ -7,7 +7,7 @@
 
 #include "schedule_rig.h"
 
-namespace bellwether {
+namespace bellwether::schedule_random_test {
 namespace {
 
 using namespace scheduling;
@@ -305,4 +305,4 @@ TEST(ScheduleBounds, AStreamThatRunsOnTakesNoMemory) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::schedule_random_test

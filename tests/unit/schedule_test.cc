@@ -2,7 +2,7 @@
 // tests/sim/time_ticks_test.cc and time_floors_test.cc, with the table of sentences.
 #include "schedule_rig.h"
 
-namespace bellwether {
+namespace bellwether::schedule_test {
 namespace {
 
 using namespace scheduling;
@@ -277,4 +277,4 @@ TEST(Schedule, NobodyIsPolledFarAheadOfTheLowest) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::schedule_test

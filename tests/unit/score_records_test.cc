@@ -10,7 +10,7 @@
 #include "tests/unit/facts.h"
 #include "tests/unit/fake_context.h"
 
-namespace bellwether {
+namespace bellwether::score_records_test {
 namespace {
 
 constexpr int64_t kStart = int64_t{20'000} * kDayUs;
@@ -80,4 +80,4 @@ TEST(ScoreRecords, GoOutOnceInAMinute) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::score_records_test

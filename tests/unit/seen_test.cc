@@ -7,7 +7,7 @@
 #include <map>
 #include <random>
 
-namespace bellwether {
+namespace bellwether::seen_test {
 namespace {
 
 constexpr int64_t kWeek = kSeenUs / kSlotUs;
@@ -168,4 +168,4 @@ TEST(BlockRows, AndTheirDirectoryStayShort) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::seen_test

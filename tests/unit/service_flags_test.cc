@@ -5,7 +5,7 @@
 #include "pipeline/service/outbox.h"
 #include "service_rig.h"
 
-namespace bellwether {
+namespace bellwether::service_flags_test {
 namespace {
 
 using grpc::StatusCode;
@@ -321,4 +321,4 @@ TEST_F(ServiceFlagsTest, OutboxDeliversEverythingOnceAndThenLetsGo) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::service_flags_test

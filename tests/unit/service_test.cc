@@ -5,7 +5,7 @@
 #include "pipeline/service/core.h"
 #include "service_rig.h"
 
-namespace bellwether {
+namespace bellwether::service_test {
 namespace {
 
 using google::protobuf::util::TimeUtil;
@@ -509,4 +509,4 @@ TEST(ServiceCoreTest, NoCallReadsANameThatWasErased) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::service_test

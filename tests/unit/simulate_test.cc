@@ -15,7 +15,7 @@
 #include "pipeline/tools/ring_spec.h"
 #include "pipeline/tools/times.h"
 
-namespace bellwether {
+namespace bellwether::simulate_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -295,4 +295,4 @@ TEST(Plant, RefusesWhatCannotBePlanted) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::simulate_test

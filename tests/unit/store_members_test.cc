@@ -6,7 +6,7 @@
 #include "pipeline/engine/members.h"
 #include "tests/unit/store_rig.h"
 
-namespace bellwether {
+namespace bellwether::store_members_test {
 namespace {
 
 // Rows of members, and what was asked of them.
@@ -116,4 +116,4 @@ TEST(RocksStore, EmptyMembersLeaveTheFiles) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::store_members_test

@@ -17,7 +17,7 @@
 
 #include "tests/unit/store_rig.h"
 
-namespace bellwether {
+namespace bellwether::store_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -488,4 +488,4 @@ TEST(RocksStore, RefusesAStoreOfAnotherProcessAndTakesItWhenThatWasKilled) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::store_test

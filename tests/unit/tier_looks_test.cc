@@ -14,7 +14,7 @@
 #include "tests/unit/fake_context.h"
 #include "tests/unit/repair_rig.h"
 
-namespace bellwether {
+namespace bellwether::tier_looks_test {
 namespace {
 
 constexpr int64_t kFirstDay = 20'000;
@@ -158,4 +158,4 @@ TEST(TierLooks, NewRulesHaveEverybodyOnATierLookedAt) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::tier_looks_test

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <string>
 
-namespace bellwether {
+namespace bellwether::tokens_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -85,4 +85,4 @@ TEST(Tokens, ReadsAFile) {
 }
 
 }  // namespace
-}  // namespace bellwether
+}  // namespace bellwether::tokens_test
