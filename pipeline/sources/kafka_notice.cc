@@ -1,6 +1,7 @@
 #include "pipeline/sources/kafka_notice.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace bellwether {
 namespace {
@@ -28,18 +29,20 @@ void KafkaNotice::say(KafkaLevel level, const std::string& text) const {
 
 void KafkaNotice::away(const std::string& why) {
   std::string text;
+  bool known;
   {
     const std::lock_guard lock(mutex_);
     if (away_) return;
     away_ = true;
     why_ = why;
     text = reason();
+    known = !lost_.empty();
     since_ = said_ = Clock::now();
   }
   if (hooks_.outage != nullptr) {
     const std::lock_guard lock(hooks_.outage->mutex);
     if (hooks_.outage->clients++ > 0) return;
-    hooks_.outage->said = Clock::now();
+    hooks_.outage->said = Clock::now(), hooks_.outage->why_said = known;
   }
   say(KafkaLevel::kWarning, "no broker answers (" + text + "); trying again until one does");
 }
@@ -60,7 +63,12 @@ void KafkaNotice::lost(const std::string& why) {
     if (!news) return;
     said_ = Clock::now();
   }
-  seldom("lost", KafkaLevel::kWarning, "the last connection to a broker ended: " + why);
+  if (hooks_.outage != nullptr) {
+    const std::lock_guard lock(hooks_.outage->mutex);
+    if (std::exchange(hooks_.outage->why_said, true)) return;
+    hooks_.outage->said = Clock::now();
+  }
+  say(KafkaLevel::kWarning, "the last connection to a broker ended: " + why);
 }
 
 std::string KafkaNotice::reason() const { return lost_.empty() ? why_ : why_ + "; " + lost_; }

@@ -19,7 +19,8 @@ enum class KafkaLevel { kInfo, kWarning, kError };
 // Several clients of the same brokers: only the first to miss them, and the last to find them again, says so.
 struct KafkaOutage {
   std::mutex mutex;
-  size_t clients = 0;  // that miss them
+  size_t clients = 0;     // that miss them
+  bool why_said = false;  // of this outage: why connections end
   std::chrono::steady_clock::time_point said;
   std::vector<std::pair<std::string, std::chrono::steady_clock::time_point>> seldom;  // what is wrong, and when said
 };

@@ -47,6 +47,19 @@ TEST(KafkaNotice, AReasonThatComesAfterwardsIsSaidOnceAndRemembered) {
                                "source: the last connection to a broker ended: certificate required"}));
 }
 
+TEST(KafkaNotice, AReasonThatOneClientSaidIsNotSaidByAnother) {
+  Said said;
+  const auto outage = std::make_shared<KafkaOutage>();
+  KafkaNotice source(said.hooks(outage), "source");
+  KafkaNotice sink(said.hooks(outage), "sink");
+  sink.lost("certificate required");
+  sink.away("no answer");
+  source.away("no answer");
+  source.lost("certificate required");
+  EXPECT_EQ(said.texts,
+            Texts{"sink: no broker answers (no answer; certificate required); trying again until one does"});
+}
+
 TEST(KafkaNotice, LostConnectionsMayBeIdleOnes) {
   Said said;
   KafkaNotice notice(said.hooks(), "source");
