@@ -1,7 +1,11 @@
 #include "pipeline/service/input_log.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
+#include <chrono>
 #include <mutex>
+#include <optional>
 
 #include "pipeline/service/forget_record.h"
 #include "pipeline/sources/embedded_log.h"
@@ -9,6 +13,25 @@
 
 namespace bellwether {
 namespace {
+
+// Whoever publishes is told each time; whoever is on call once a minute.
+class Refusals {
+ public:
+  void say(const Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      const auto now = std::chrono::steady_clock::now();
+      if (said_ && now - *said_ < std::chrono::minutes(1)) return;
+      said_ = now;
+    }
+    spdlog::error("the log takes nothing in, publishers are answered UNAVAILABLE and must send again: {}",
+                  status.message);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<std::chrono::steady_clock::time_point> said_;
+};
 
 class EmbeddedInput final : public InputLog {
  public:
@@ -49,7 +72,7 @@ class EmbeddedInput final : public InputLog {
       std::vector<std::string_view> values;
       values.reserve(part.members.size());
       for (const size_t i : part.members) values.emplace_back(records[i].value);
-      log_.append_async(part.partition, values, [pending, part](const Appended& appended) {
+      log_.append_async(part.partition, values, [pending, part, refusals = refusals_](const Appended& appended) {
         bool last;
         {
           const std::lock_guard lock(pending->mutex);
@@ -59,13 +82,16 @@ class EmbeddedInput final : public InputLog {
                                                        appended.first_offset + static_cast<int64_t>(n)};
           last = --pending->open == 0;
         }
-        if (last) pending->done(std::move(pending->ack));
+        if (!last) return;
+        if (!pending->ack.status.ok()) refusals->say(pending->ack.status);
+        pending->done(std::move(pending->ack));
       });
     }
   }
 
  private:
   EmbeddedLog& log_;
+  const std::shared_ptr<Refusals> refusals_ = std::make_shared<Refusals>();  // answers may come after this is gone
 };
 
 class KafkaInput final : public InputLog {
