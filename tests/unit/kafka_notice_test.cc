@@ -17,6 +17,14 @@ struct Said {
 };
 using Texts = std::vector<std::string>;
 
+// Two clients of the same brokers.
+struct KafkaNotices : testing::Test {
+  Said said;
+  const std::shared_ptr<KafkaOutage> outage = std::make_shared<KafkaOutage>();
+  KafkaNotice source{said.hooks(outage), "source"};
+  KafkaNotice sink{said.hooks(outage), "sink"};
+};
+
 TEST(KafkaNotice, AwayAndBackAreSaidOnce) {
   Said said;
   KafkaNotice notice(said.hooks(), "source");
@@ -33,11 +41,7 @@ TEST(KafkaNotice, AwayAndBackAreSaidOnce) {
                                "source: a broker answers again after 0 s"}));
 }
 
-TEST(KafkaNotice, AReasonThatComesAfterwardsIsSaidOnceAndRemembered) {
-  Said said;
-  const auto outage = std::make_shared<KafkaOutage>();
-  KafkaNotice source(said.hooks(outage), "source");
-  KafkaNotice sink(said.hooks(outage), "sink");
+TEST_F(KafkaNotices, AReasonThatComesAfterwardsIsSaidOnce) {
   source.away("no answer");
   sink.away("no answer");
   source.lost("certificate required");
@@ -47,11 +51,7 @@ TEST(KafkaNotice, AReasonThatComesAfterwardsIsSaidOnceAndRemembered) {
                                "source: the last connection to a broker ended: certificate required"}));
 }
 
-TEST(KafkaNotice, AReasonThatOneClientSaidIsNotSaidByAnother) {
-  Said said;
-  const auto outage = std::make_shared<KafkaOutage>();
-  KafkaNotice source(said.hooks(outage), "source");
-  KafkaNotice sink(said.hooks(outage), "sink");
+TEST_F(KafkaNotices, AReasonThatOneClientSaidIsNotSaidByAnother) {
   sink.lost("certificate required");
   sink.away("no answer");
   source.away("no answer");
@@ -80,11 +80,7 @@ TEST(KafkaNotice, LostConnectionsMayBeIdleOnes) {
   EXPECT_EQ(said.texts, Texts{"source: no broker answers (all connections lost); trying again until one does"});
 }
 
-TEST(KafkaNotice, SeveralClientsSpeakAsOne) {
-  Said said;
-  const auto outage = std::make_shared<KafkaOutage>();
-  KafkaNotice source(said.hooks(outage), "source");
-  KafkaNotice sink(said.hooks(outage), "sink");
+TEST_F(KafkaNotices, SeveralClientsSpeakAsOne) {
   {
     KafkaNotice third(said.hooks(outage), "third");
     source.away("x");
