@@ -16,6 +16,7 @@ class Writer {
  public:
   explicit Writer(std::string& out) : out_(out) {}
   void u8(uint8_t v) { out_.push_back(static_cast<char>(v)); }
+  void fixed32(uint32_t v) { out_.append(reinterpret_cast<const char*>(&v), sizeof v); }
   void fixed64(uint64_t v) { out_.append(reinterpret_cast<const char*>(&v), sizeof v); }
   void fixed128(uint128 v) {
     fixed64(static_cast<uint64_t>(v));
@@ -83,6 +84,11 @@ class Reader {
   bool done() const { return at_ == end_; }
   size_t left() const { return static_cast<size_t>(end_ - at_); }
   uint8_t u8() { return need(1) ? static_cast<uint8_t>(*at_++) : 0; }
+  uint32_t fixed32() {
+    uint32_t v = 0;
+    if (need(4)) std::memcpy(&v, at_, 4), at_ += 4;
+    return v;
+  }
   uint64_t fixed64() {
     uint64_t v = 0;
     if (need(8)) std::memcpy(&v, at_, 8), at_ += 8;

@@ -1,8 +1,10 @@
 #include "pipeline/engine/cache.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "operators/codec.h"
+#include "pipeline/engine/row_patch.h"
 
 namespace bellwether {
 namespace {
@@ -19,6 +21,9 @@ int64_t read_timer(Reader& r) {
 
 // Packed where it pays: its bytes are written and read again at its next fold.
 constexpr size_t kPackedMax = 1024;
+
+// Then the whole row is written: whoever reads it works in so many patches at most.
+constexpr uint8_t kPatchesMax = 8;
 
 Status unreadable(const Operator& op) {
   return Status::error("the state of operator " + std::string(op.name()) +
@@ -64,6 +69,15 @@ bool decode_state_row(const Operator& op, std::string_view row, int64_t& timer, 
   return *state != nullptr;
 }
 
+void StoredRow::assign(std::string_view row) {
+  size = static_cast<uint32_t>(row.size());
+  if (bytes == nullptr || size > room) {
+    room = size + size / 8;  // it grows from commit to commit
+    bytes = std::make_unique_for_overwrite<char[]>(room + 1);
+  }
+  std::copy(row.begin(), row.end(), bytes.get());
+}
+
 StateCache::StateCache(const OperatorSet& operators, const Store& store, const FoldOptions& options)
     : operators_(operators),
       store_(store),
@@ -99,11 +113,15 @@ CacheSlot* StateCache::insert(const StateKey& key, bool found, std::string_view 
     bytes = r.rest();
     slot->blank = bytes.empty();
     if (!r.ok()) status = unreadable(operators_.get(key.op));
+  } else {
+    row = {};
   }
-  slot->row = std::make_unique_for_overwrite<char[]>(bytes.size() + 1);  // never null: nothing is a state too
-  std::copy(bytes.begin(), bytes.end(), slot->row.get());
+  slot->row = std::make_unique_for_overwrite<char[]>(row.size() + 1);  // never null: nothing is a state too
+  std::copy(row.begin(), row.end(), slot->row.get());
   slot->row_bytes = static_cast<uint32_t>(bytes.size());
-  account(*slot, kSlotBytes + bytes.size());
+  slot->row_stored = static_cast<uint32_t>(row.size());
+  slot->patches = 0;
+  account(*slot, kSlotBytes + row.size());
   slots_.emplace(key, slot);
   if (erased_ != nullptr && !erased_->empty()) forget_packed(*slot);
   return slot;
@@ -124,9 +142,10 @@ Status StateCache::unpack(CacheSlot& slot) {
   const Operator& op = operators_.get(slot.key.op);
   slot.state = op.decode(slot.packed());
   if (slot.state == nullptr) return unreadable(op);
-  slot.row.reset();
+  if (keep_rows_ && slot.row_stored > 0) slot.before = {std::move(slot.row), slot.row_stored, slot.row_stored};
+  slot.row.reset(), slot.row_stored = 0;
   slot.fixed_bytes = static_cast<uint32_t>(kSlotBytes + op.state_bytes());
-  account(slot, slot.fixed_bytes + slot.state->memory());
+  account(slot, slot.fixed_bytes + slot.state->memory() + slot.before.size);
   return {};
 }
 
@@ -134,9 +153,10 @@ void StateCache::pack(CacheSlot& slot, std::string_view row) {
   slot.row = std::make_unique_for_overwrite<char[]>(row.size() + 1);
   std::copy(row.begin(), row.end(), slot.row.get());
   slot.row_bytes = static_cast<uint32_t>(row.size());
+  slot.row_stored = 0;
   slot.blank = row.empty();
   slot.state.reset();
-  account(slot, kSlotBytes + row.size());
+  account(slot, kSlotBytes + row.size() + slot.before.size);
 }
 
 void StateCache::account(CacheSlot& slot, size_t bytes) {
@@ -221,7 +241,28 @@ void StateCache::folded(CacheSlot& slot) {
     slot.state->encode(packing_);
     if (packing_.size() <= kPackedMax) return pack(slot, packing_);
   }
-  account(slot, slot.fixed_bytes + heap);
+  account(slot, slot.fixed_bytes + heap + slot.before.size);
+}
+
+bool StateCache::wrote(CacheSlot& slot, std::string_view row, std::string& patch) {
+  const size_t object = slot.bytes - slot.before.size;  // where it is one
+  const bool patched = slot.before.size > 0 && !row.empty() && slot.patches < kPatchesMax &&
+                       make_patch(slot.before.view(), row, row.size() / 2, patch);
+  slot.patches = patched ? slot.patches + 1 : 0;
+  if (slot.state == nullptr) {
+    slot.before.assign(row);
+    slot.row_stored = slot.before.size;
+    slot.row = std::exchange(slot.before, {}).bytes;
+    account(slot, kSlotBytes + row.size());
+    return patched;
+  }
+  if (keep_rows_ && !row.empty()) {
+    slot.before.assign(row);
+  } else {
+    slot.before = {};
+  }
+  account(slot, object + slot.before.size);
+  return patched;
 }
 
 void StateCache::carried(uint64_t flight) {
@@ -238,6 +279,10 @@ void StateCache::evict(uint64_t committed) {
     CacheSlot& slot = slabs_[hand_ / kSlab][hand_ % kSlab];
     hand_ = hand_ + 1 == all ? 0 : hand_ + 1;
     if (!slot.here() || slot.dirty || slot.flight > committed) continue;
+    if (slot.before.size > 0) {
+      account(slot, slot.bytes - slot.before.size);
+      slot.before = {};
+    }
     if (slot.uses > 0) {
       --slot.uses;
       continue;

@@ -21,25 +21,38 @@ namespace bellwether {
 
 constexpr int64_t kNoTimer = INT64_MAX;
 
-// A state in memory: as an object, or packed as the bytes it is stored as, which take a seventh.
+// A row as the store has it, or will have it with the newest commit that carries its state.
+struct StoredRow {
+  std::unique_ptr<char[]> bytes;
+  uint32_t size = 0;  // 0: there is none, or it is not known
+  uint32_t room = 0;
+  std::string_view view() const { return {bytes.get(), size}; }
+  void assign(std::string_view row);  // never null then: nothing is a row too
+};
+
+// A state in memory: as an object, or packed as the bytes it is stored as, which take a seventh. Beside an object the
+// row may be kept that a commit then writes a patch of (row_patch.h).
 struct CacheSlot {
   StateKey key;
   std::unique_ptr<State> state;  // null where it is packed
-  std::unique_ptr<char[]> row;   // of a packed one: row_bytes
+  std::unique_ptr<char[]> row;   // of a packed one: row_bytes, behind a timer where `row_stored`
+  StoredRow before;              // of an object, or one that changed
   int64_t timer = kNoTimer;      // slot in which it is woken
   uint64_t tick = 0;             // number of the tick that `sequence` counts in
   uint64_t flight = 0;           // the newest commit that carries it
   uint32_t bytes = 0;            // of memory it takes in all
   uint32_t fixed_bytes = 0;      // of these, whatever the state holds
   uint32_t sequence = 0;
-  uint32_t row_bytes = 0;  // as last read or written, without the timer
-  uint32_t folded_at = 0;  // StateCache::folds() of the last fold
+  uint32_t row_bytes = 0;   // as last read or written, without the timer
+  uint32_t row_stored = 0;  // not 0: `row` is the whole row that the store has, of so many bytes
+  uint32_t folded_at = 0;   // StateCache::folds() of the last fold
   bool dirty = false;
-  bool blank = true;  // its state encodes to nothing; of dirty ones not known
-  bool fresh = true;  // read, and not folded since
-  uint8_t uses = 0;   // sweeps that it outlives: more where it is folded again and again
+  bool blank = true;    // its state encodes to nothing; of dirty ones not known
+  bool fresh = true;    // read, and not folded since
+  uint8_t uses = 0;     // sweeps that it outlives: more where it is folded again and again
+  uint8_t patches = 0;  // that the store was given since it was given the whole row
   bool here() const { return state != nullptr || row != nullptr; }
-  std::string_view packed() const { return {row.get(), row_bytes}; }
+  std::string_view packed() const { return {row.get() + (row_stored > 0 ? row_stored - row_bytes : 0), row_bytes}; }
 };
 
 // A row of Family::kState: varint(0 without a timer, else 1 + zigzag of its slot), then the state's own bytes. Notes in
@@ -93,6 +106,9 @@ class StateCache {
   static void fetch_inside(const CacheSlot* slot) {
     if (slot != nullptr && slot->state != nullptr) slot->state->fetch_ahead();
   }
+  static void fetch_before(const CacheSlot* slot) {
+    if (slot->before.size > 0) fetch_lines(slot->before.bytes.get(), std::min<size_t>(slot->before.size / 64 + 1, 12));
+  }
   // Of the home of a fact.
   static void fetch_places(const CacheSlot* slot, const Fact& fact) {
     if (slot != nullptr && slot->state != nullptr) slot->state->fetch_places(fact);
@@ -117,6 +133,11 @@ class StateCache {
   // Says that the state was folded. Where memory is short, a small state that is not folded again and again is packed.
   void folded(CacheSlot& slot);
   const std::vector<CacheSlot*>& dirty() const { return dirty_; }
+  // Whether commits come so soon one after another that rows are kept from here on, to write patches of them.
+  void keep_rows(bool keep) { keep_rows_ = keep; }
+  // Says that a commit writes this row of a dirty state, empty where it has none. True where `patch` is all that need
+  // be written.
+  bool wrote(CacheSlot& slot, std::string_view row, std::string& patch);
   // What the dirty states take in memory, and about what their rows will.
   size_t dirty_bytes() const { return dirty_bytes_; }
   size_t dirty_row_bytes() const { return dirty_row_bytes_; }
@@ -162,6 +183,7 @@ class StateCache {
   size_t bytes_ = 0, dirty_bytes_ = 0, dirty_row_bytes_ = 0, hand_ = 0;
   uint64_t hits_ = 0, misses_ = 0;
   uint32_t folds_ = 0;
+  bool keep_rows_ = false;
   std::string packing_;
   std::string row_;
   std::vector<std::string> row_keys_;

@@ -476,7 +476,7 @@ Status Engine::commit() {
   ++flight_;
   eraser_->committing(flight_);
   Committer::Job job;
-  job.prepare = runner_->write(*set_, flight_);
+  job.prepare = runner_->write(*set_, flight_, !behind_);
   moves_.add(runner_->take_moves());
   if (progress_.folded != INT64_MIN) {
     const int64_t now = progress_.folded * kSlotUs;

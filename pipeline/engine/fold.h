@@ -57,8 +57,9 @@ class TickRunner final : public StateReader {
   int64_t next_due() const;
 
   // For the commit: everything beside `progress` that is not in the set yet, states too. What it gives is called with
-  // the same set on the commit's thread: it adds the rows that need no fold to stand still.
-  std::function<void(WriteSet&)> write(WriteSet& set, uint64_t flight);
+  // the same set on the commit's thread: it adds the rows that need no fold to stand still. `again_soon`: the next
+  // commit comes so soon that rows are kept, to write only what changed of them.
+  std::function<void(WriteSet&)> write(WriteSet& set, uint64_t flight, bool again_soon);
   // How many users the cells of each board have, as of the last commit whose rows were made; on the commit's thread, or
   // while no commit is under way.
   const std::shared_ptr<const BoardTables>& boards() const { return list_counts_.tables(); }

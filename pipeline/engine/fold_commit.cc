@@ -125,7 +125,7 @@ class TickRunner::Moving {
   std::vector<Part> parts_;
 };
 
-std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight) {
+std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight, bool again_soon) {
   out_rows_.flush(set);
   // A fifth of the fold's time where states are large: so each shard by itself.
   std::vector<StateRows> states = spare_rows_.take(shards_.size());  // shards are sets of whole slices in order: so are
@@ -135,6 +135,7 @@ std::function<void(WriteSet&)> TickRunner::write(WriteSet& set, uint64_t flight)
   std::optional<Moving> moving;
   if (options_.board_moves && operators_.find(OperatorId::kScores) != nullptr) moving.emplace(*this, flight);
   const auto encode = [&](size_t s) {
+    shards_[s]->cache().keep_rows(again_soon || options_.patch_always);
     states[s].encode(shards_[s]->cache(), [&](const CacheSlot& slot) {
       if (moving) moving->note(s, slot);
     });

@@ -26,6 +26,7 @@ struct FoldOptions {
   size_t dead_rows = 100'000;   // dead letters kept for ListDeadLetters
   int64_t dead_us = 7 * kDayUs;
   size_t timer_rows = 1 << 18;  // timers read ahead
+  bool patch_always = false;    // tests: commits write what changed of rows however far apart they are
 };
 
 struct FoldFigures {

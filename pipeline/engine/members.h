@@ -14,6 +14,7 @@ namespace bellwether {
 
 // The rows of Family::kViews whose keys begin so. An empty set is no row.
 constexpr char kMembersRow = 'B';
+constexpr bool is_members(std::string_view key) { return !key.empty() && key[0] == kMembersRow; }
 
 // A change, as it is stored: how many go (varint), then who goes and who comes, 8 bytes each, ascending. Nobody does
 // both.

@@ -7,6 +7,7 @@
 
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/members.h"
+#include "pipeline/engine/row_patch.h"
 #include "pipeline/engine/store.h"
 
 namespace bellwether {
@@ -19,7 +20,7 @@ size_t index_of(Family family) { return static_cast<size_t>(family); }
 
 class MemoryWriteSet final : public WriteSet {
  public:
-  enum class Kind : uint8_t { kPut, kErase, kEraseRange, kMembers };
+  enum class Kind : uint8_t { kPut, kErase, kEraseRange, kMembers, kPatch };
   struct Change {
     Kind kind;
     Family family;
@@ -36,6 +37,7 @@ class MemoryWriteSet final : public WriteSet {
   void change_members(std::string_view key, std::string_view change) override {
     add(Kind::kMembers, Family::kViews, key, change);
   }
+  void patch(std::string_view key, std::string_view patch) override { add(Kind::kPatch, Family::kState, key, patch); }
   size_t bytes() const override { return bytes_; }
   size_t rows() const override { return changes_.size(); }
 
@@ -138,6 +140,15 @@ class MemoryStore final : public Store {
           } else if (it != rows.end()) {
             rows.erase(it);
           }
+          break;
+        }
+        case MemoryWriteSet::Kind::kPatch: {
+          std::string row;
+          const std::string_view text = change.value;
+          const auto it = rows.find(change.key);
+          BELLWETHER_REQUIRE(it != rows.end() && apply_patches(it->second, {&text, 1}, row),
+                             "a patch that was made for another row was written to the store in memory");
+          it->second = std::move(row);
           break;
         }
       }

@@ -2,11 +2,9 @@
 // all of them is one record of it; they share one block cache and one bound of their memtables. Memtables are not
 // charged to that cache: large commits would drive filters and index blocks out of it, which every read then reads
 // again.
-#include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
-#include <rocksdb/merge_operator.h>
 #include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -26,6 +24,7 @@
 #include "pipeline/engine/diary.h"
 #include "pipeline/engine/members.h"
 #include "pipeline/engine/rocks_list.h"
+#include "pipeline/engine/rocks_merge.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/engine/store_folder.h"
 
@@ -57,40 +56,6 @@ class Diary final : public rocksdb::Logger {
 
  private:
   DiaryFile file_;
-};
-
-bool is_members(const rocksdb::Slice& key) { return !key.empty() && key[0] == kMembersRow; }
-
-// Works changes of members into their rows.
-class MembersMerge final : public rocksdb::MergeOperator {
- public:
-  const char* Name() const override { return "bellwether.members"; }
-  bool FullMergeV2(const MergeOperationInput& in, MergeOperationOutput* out) const override {
-    const std::vector<std::string_view> changes = views(in.operand_list);
-    return change_members(in.existing_value != nullptr ? view(*in.existing_value) : "", changes, out->new_value);
-  }
-  bool PartialMergeMulti(const rocksdb::Slice&, const std::deque<rocksdb::Slice>& operands, std::string* out,
-                         rocksdb::Logger*) const override {
-    return join_changes(views(operands), *out);
-  }
-
- private:
-  template <class Slices>
-  static std::vector<std::string_view> views(const Slices& slices) {
-    std::vector<std::string_view> out;
-    out.reserve(slices.size());
-    for (const rocksdb::Slice& one : slices) out.push_back(view(one));
-    return out;
-  }
-};
-
-// A row whose members are all gone is none; readers do not see it, and it goes when its file is rewritten.
-class NoEmptyMembers final : public rocksdb::CompactionFilter {
- public:
-  const char* Name() const override { return "bellwether.no-empty-members"; }
-  bool Filter(int, const rocksdb::Slice& key, const rocksdb::Slice& value, std::string*, bool*) const override {
-    return value.empty() && is_members(key);
-  }
 };
 
 struct Memory {
@@ -158,11 +123,9 @@ rocksdb::ColumnFamilyOptions family_options(Family family, const Memory& memory)
   options.level0_slowdown_writes_trigger = 40, options.level0_stop_writes_trigger = 64;
   options.target_file_size_base = 32 << 20;  // small enough that a day's end frees whole files
   options.compression = rocksdb::kLZ4Compression;
-  if (family == Family::kViews) {
-    static const NoEmptyMembers kNoEmpty;
-    options.merge_operator = std::make_shared<MembersMerge>();
-    options.compaction_filter = &kNoEmpty;
-  }
+  if (family == Family::kState) options.merge_operator = merge_patches();
+  if (family == Family::kViews)
+    options.merge_operator = merge_members(), options.compaction_filter = no_empty_members();
   if (family == Family::kLedger) options.bottommost_compression = rocksdb::kZSTD;
   // Each commit erases timers that have fired and sets others all over the days to come, so a merge rewrites all rows.
   // Nobody scans over those that were erased: what is read begins behind the tick that is folded.
@@ -209,7 +172,7 @@ struct Database {
     rocksdb::PinnableSlice pinned;
     const rocksdb::Status got = db->Get(options, handle(family), slice(key), &pinned);
     status = got.IsNotFound() ? Status::fine() : explain(got, "read", path);
-    const bool there = got.ok() && !(pinned.empty() && family == Family::kViews && is_members(slice(key)));
+    const bool there = got.ok() && !(pinned.empty() && family == Family::kViews && is_members(key));
     if (there) take(view(pinned));
     return there;
   }
@@ -231,6 +194,9 @@ class RocksWriteSet final : public WriteSet {
   }
   void change_members(std::string_view key, std::string_view change) override {
     check(batch_.Merge(database_->handle(Family::kViews), slice(key), slice(change)));
+  }
+  void patch(std::string_view key, std::string_view patch) override {
+    check(batch_.Merge(database_->handle(Family::kState), slice(key), slice(patch)));
   }
   size_t bytes() const override { return batch_.GetDataSize(); }
   size_t rows() const override { return batch_.Count(); }
@@ -281,7 +247,7 @@ class RocksSnapshot final : public Snapshot {
     if (!to.empty()) options.iterate_upper_bound = &upper;
     const std::unique_ptr<rocksdb::Iterator> it(database_->db->NewIterator(options, database_->handle(family)));
     for (forward ? it->Seek(lower) : it->SeekToLast(); it->Valid(); forward ? it->Next() : it->Prev()) {
-      if (family == Family::kViews && it->value().empty() && is_members(it->key())) continue;
+      if (family == Family::kViews && it->value().empty() && is_members(view(it->key()))) continue;
       if (!visit(view(it->key()), view(it->value()))) return Status::fine();
     }
     return explain(it->status(), "read", database_->path);

@@ -9,7 +9,7 @@ constexpr size_t kSpareBytes = 16 << 20;
 
 }  // namespace
 
-void StateRows::encode(const StateCache& cache, absl::FunctionRef<void(const CacheSlot&)> each) {
+void StateRows::encode(StateCache& cache, absl::FunctionRef<void(const CacheSlot&)> each) {
   dirty_.reserve(cache.dirty().size());
   for (CacheSlot* slot : cache.dirty()) {
     const StateKey& key = slot->key;
@@ -25,12 +25,15 @@ void StateRows::encode(const StateCache& cache, absl::FunctionRef<void(const Cac
     // Most were folded so long ago that no cache of the processor has them. In steps, since each names the next.
     if (i + 8 < dirty_.size()) StateCache::fetch_slot(dirty_[i + 8].slot);
     if (i + 5 < dirty_.size()) StateCache::fetch_state(dirty_[i + 5].slot);
+    if (i + 3 < dirty_.size()) StateCache::fetch_before(dirty_[i + 3].slot);
     if (i + 2 < dirty_.size()) StateCache::fetch_inside(dirty_[i + 2].slot);
     CacheSlot* const slot = dirty_[i].slot;
     const size_t begin = bytes_.size();
     const bool there = encode_state_row(*slot, bytes_);
     if (!there) bytes_.resize(begin);
-    rows_.push_back({slot->key, bytes_.size(), there});
+    const bool patched = cache.wrote(*slot, std::string_view(bytes_).substr(begin), patch_);
+    if (patched) bytes_.replace(begin, std::string::npos, patch_);
+    rows_.push_back({slot->key, bytes_.size(), patched ? Kind::kPatch : there ? Kind::kRow : Kind::kNone});
     each(*slot);
   }
   dirty_.clear();
@@ -39,12 +42,19 @@ void StateRows::encode(const StateCache& cache, absl::FunctionRef<void(const Cac
 void StateRows::write(WriteSet& set) const {
   size_t begin = 0;
   for (const Row& row : rows_) {
-    if (row.there) {
-      set.put(Family::kState, keys::state(row.key), std::string_view(bytes_).substr(begin, row.end - begin));
-    } else {
-      set.erase(Family::kState, keys::state(row.key));
-    }
+    const std::string_view bytes = std::string_view(bytes_).substr(begin, row.end - begin);
     begin = row.end;
+    switch (row.kind) {
+      case Kind::kRow:
+        set.put(Family::kState, keys::state(row.key), bytes);
+        break;
+      case Kind::kPatch:
+        set.patch(keys::state(row.key), bytes);
+        break;
+      case Kind::kNone:
+        set.erase(Family::kState, keys::state(row.key));
+        break;
+    }
   }
 }
 

@@ -1,4 +1,5 @@
-// What a commit writes of a shard's states: rows in stored order, their bytes one after another.
+// What a commit writes of a shard's states: rows in stored order, their bytes one after another; or patches of them
+// (row_patch.h).
 #pragma once
 
 #include <absl/functional/function_ref.h>
@@ -17,16 +18,17 @@ namespace bellwether {
 class StateRows {
  public:
   // The cache's dirty states; `each` of them is shown once it is encoded.
-  void encode(const StateCache& cache, absl::FunctionRef<void(const CacheSlot&)> each);
+  void encode(StateCache& cache, absl::FunctionRef<void(const CacheSlot&)> each);
   void write(WriteSet& set) const;
   void clear() { rows_.clear(), bytes_.clear(); }
   size_t bytes() const { return bytes_.size(); }
 
  private:
+  enum class Kind : uint8_t { kRow, kPatch, kNone };  // none: the key has no row any more
   struct Row {
     StateKey key;
     size_t end = 0;
-    bool there = true;  // false: the key has no row any more
+    Kind kind = Kind::kRow;
   };
   struct Dirty {
     uint64_t slice_op_kind, hash;  // as their keys stand in the store
@@ -34,7 +36,7 @@ class StateRows {
   };
   std::vector<Dirty> dirty_;
   std::vector<Row> rows_;
-  std::string bytes_;
+  std::string bytes_, patch_;
 };
 
 // Those of the last commit, for the next: memory that is there need not be asked for and cleared again. Taken by the

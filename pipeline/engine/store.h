@@ -31,6 +31,9 @@ class WriteSet {
   // Works a change (members.h) into a row of members of Family::kViews, which need not be there. The row is not read
   // for it.
   virtual void change_members(std::string_view key, std::string_view change) = 0;
+  // The same of a patch (row_patch.h) into a row of Family::kState: it was made for the row as it stands with the
+  // changes before it.
+  virtual void patch(std::string_view key, std::string_view patch) = 0;
   virtual size_t bytes() const = 0;
   virtual size_t rows() const = 0;
 };

@@ -9,11 +9,13 @@
 
 namespace bellwether {
 
-// The row of family meta that names the format, the one that this program writes, and the one before, which it reads
-// on: that had no rows of members (members.h), which a program of then cannot read.
+// The row of family meta that names the format, the one that this program writes, and those before, which it reads on.
+// 1 had no rows of members (members.h), 2 no patches of rows (row_patch.h): a program of then cannot read them.
 constexpr std::string_view kFormatKey = "format";
-constexpr std::string_view kFormat = "bellwether-store 2", kFormatBefore = "bellwether-store 1";
-constexpr bool readable_format(std::string_view format) { return format == kFormat || format == kFormatBefore; }
+constexpr std::string_view kFormat = "bellwether-store 3";
+constexpr bool readable_format(std::string_view format) {
+  return format == kFormat || format == "bellwether-store 2" || format == "bellwether-store 1";
+}
 
 // The process that holds PATH/LOCK, as the kernel knows it; 0 if it does not say. Never to be asked while this process
 // holds it: closing the file would give that lock up.

@@ -5,6 +5,7 @@
 #include "pipeline/engine/list_rows.h"
 #include "pipeline/engine/members.h"
 #include "pipeline/engine/meta.h"
+#include "pipeline/engine/row_patch.h"
 #include "tests/fuzz/checks.h"
 
 namespace bellwether::fuzz {
@@ -102,13 +103,31 @@ void changes_of_members(Input& in) {
   require(change_members(row, {&as_one, 1}, at_once) && at_once == after, "changes of members: joined, another row");
 }
 
+// A row and two texts, each behind its length: as patches they give one row at once and one by one, or none; and what
+// is made of one row and another gives the other.
+void patches(Input& in) {
+  const auto text = [&] { return std::string(in.bytes(in.number<uint16_t>())); };
+  const std::string row = text(), one = text(), two = text();
+  const std::vector<std::string_view> both = {one, two};
+  std::string between, after, at_once;
+  // Only the last one's sum is looked at where there are several.
+  if (apply_patches(row, std::span(both).first(1), between) &&
+      apply_patches(between, std::span(both).subspan(1), after))
+    require(apply_patches(row, both, at_once) && at_once == after, "patches: at once they give another row");
+  std::string patch;
+  require(make_patch(row, one, SIZE_MAX, patch), "a patch was not made");
+  const std::string_view made = patch;
+  require(apply_patches(row, {&made, 1}, after) && after == one, "a patch gives another row than it was made for");
+}
+
 }  // namespace
 
 void check_progress(std::string_view input) {
   Input in(input);
-  const uint8_t which = in.byte() % 10;
+  const uint8_t which = in.byte() % 11;
   if (which == 1) return control_rows(in);
   if (which == 9) return changes_of_members(in);
+  if (which == 10) return patches(in);
   const Exact rest(in.rest());
   const std::string_view bytes = rest.view();
   switch (which) {

@@ -25,6 +25,7 @@
 #include "pipeline/engine/keys.h"
 #include "pipeline/engine/members.h"
 #include "pipeline/engine/out_rows.h"
+#include "pipeline/engine/row_patch.h"
 #include "pipeline/engine/rows.h"
 #include "pipeline/engine/store.h"
 #include "pipeline/service/convert.h"
@@ -151,9 +152,16 @@ bool store_rows(const Store& store, Corpora& out) {
   const auto all = all_operators();
   std::map<Key, std::unique_ptr<State>> books;
   std::map<Key, std::vector<std::string>> blocks;  // of them
+  std::string before;
   each(Family::kState, [&](std::string_view key, std::string_view value) {
     StateKey name;
     if (!keys::parse_state(key, name)) return;
+    if (value.size() < 400) {
+      std::string there, back;
+      taken(make_patch(before, value, SIZE_MAX, there) && make_patch(value, before, SIZE_MAX, back), "patch of a row");
+      out.add("progress", "patches", selected(10, sized(before) + sized(there) + sized(back)), 3);
+      before = value;
+    }
     for (size_t i = 0; i < all.size(); ++i) {
       if (all[i]->id() != name.op) continue;
       int64_t timer = 0;
@@ -219,10 +227,6 @@ bool store_rows(const Store& store, Corpora& out) {
       out.add("payload", "dead-letter", selected(28, value));
     } else if (key.starts_with('B')) {
       out.add("progress", "board-row", selected(8, std::string(key) + std::string(value.substr(0, 400))), 3);
-      const auto sized = [](std::string_view text) {
-        const auto size = static_cast<uint16_t>(text.size());
-        return std::string(reinterpret_cast<const char*>(&size), sizeof size) + std::string(text);
-      };
       const std::string one = members_change(std::vector<uint64_t>{1, 5}, std::vector<uint64_t>{2, 7});
       const std::string two = members_change(std::vector<uint64_t>{2, 3}, std::vector<uint64_t>{5});
       out.add("progress", "members-changes", selected(9, sized(value.substr(0, 80)) + sized(one) + sized(two)), 3);

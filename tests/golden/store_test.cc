@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "pipeline/engine/control.h"
+#include "pipeline/engine/row_patch.h"
 #include "pipeline/repair/check.h"
 #include "pipeline/repair/rebuild.h"
 #include "pipeline/sources/embedded_log.h"
@@ -31,7 +32,8 @@ const std::string kGolden = BELLWETHER_SOURCE_DIR "/tests/golden/";
 // 2: days active of likes are counted at the home of likes (people and scores, version 2).
 // 3: a board's row names many users (store format 2); what answers show of a user stands first (people, version 3).
 // 4: ids seen and suspects' likes stand in blocks (people, version 4; bursts), and blocks grow with their directory.
-constexpr const char* kReleases[] = {"store_1", "store_2", "store_3", "store_4"};
+// 5: what changed of a state's row may stand beside it (store format 3).
+constexpr const char* kReleases[] = {"store_1", "store_2", "store_3", "store_4", "store_5"};
 
 // {family u8, key, value} of every row, then 255 and the dump.
 std::string pack(const Store& store) {
@@ -235,7 +237,7 @@ TEST_P(GoldenFolder, OfALaterVersionIsRefused) {
     std::unique_ptr<Store> store;
     require(open_rocks_store(data, {}, store));
     auto set = store->new_write_set();
-    set->put(Family::kMeta, "format", "bellwether-store 3");
+    set->put(Family::kMeta, "format", "bellwether-store 4");
     require(store->write(*set, true));
   }
   for (const bool read_only : {false, true}) {
@@ -243,8 +245,8 @@ TEST_P(GoldenFolder, OfALaterVersionIsRefused) {
     StoreOptions options;
     options.read_only = read_only;
     const Status status = open_rocks_store(data, options, store);
+    EXPECT_THAT(status.message, HasSubstr("bellwether-store 4"));
     EXPECT_THAT(status.message, HasSubstr("bellwether-store 3"));
-    EXPECT_THAT(status.message, HasSubstr("bellwether-store 2"));
     EXPECT_EQ(store, nullptr);
   }
 }
@@ -279,6 +281,22 @@ TEST_P(GoldenFolder, LogOfALaterVersionIsRefused) {
   EXPECT_THAT(said, HasSubstr("later version"));
 }
 
+// Of each state a patch, and one that takes it back.
+void patch_rows(Store& store) {
+  const auto set = store.new_write_set();
+  require(store.snapshot()->scan(Family::kState, {}, {}, [&](std::string_view key, std::string_view row) {
+    const std::string other =
+        std::string(row.substr(0, row.size() / 2)) + "more" + std::string(row.substr(row.size() / 2));
+    std::string patch;
+    EXPECT_TRUE(make_patch(row, other, SIZE_MAX, patch));
+    set->patch(key, patch);
+    EXPECT_TRUE(make_patch(other, row, SIZE_MAX, patch));
+    set->patch(key, patch);
+    return true;
+  }));
+  require(store.write(*set, true));
+}
+
 // Not a test of anything: what tests/golden/make_store runs.
 TEST(GoldenStore, Write) {
   const char* const to = std::getenv("BELLWETHER_TEST_WRITE_GOLDEN");
@@ -310,6 +328,9 @@ TEST(GoldenStore, Write) {
     std::ofstream(data + "/dump", std::ios::binary) << repair::dump_of(*store);
     store.reset();
     require(open_rocks_store(data, {}, store));  // writes rows into tables
+    patch_rows(*store);
+    store.reset();
+    require(open_rocks_store(data, {}, store));  // and patches of them
   }
   for (const auto& file : fs::recursive_directory_iterator(data)) {
     const std::string name = file.path().filename();

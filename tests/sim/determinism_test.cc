@@ -120,6 +120,20 @@ TEST(Determinism, StatesPackedAfterEachFold) {
   }
 }
 
+TEST(Determinism, PatchesOfRows) {
+  for (const uint32_t after : {0U, 1U << 15}) {
+    model::Dice dice(after + 4);
+    Config config = config_of(3, 2);
+    config.engine.cache_mb = 1;
+    const RunOptions options{.change = [&](EngineOptions& o) {
+      o.fold.patch_always = true;
+      o.fold.packs_above_permille = 0, o.fold.packs_after = after;
+      o.commit_now = [&] { return dice.below(20) == 0; };
+    }};
+    expect_same(dump_of(config, {judged().records}, options), judged().dump, "patches");
+  }
+}
+
 TEST(Determinism, FewRecordsATickSoThatTicksArePartsOfASlot) {
   const RunOptions options{.change = [](EngineOptions& o) { o.tick_records = 2; }};
   const std::string wanted = dump_of(config_of(), {mixed()}, options);

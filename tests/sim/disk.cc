@@ -9,6 +9,7 @@
 #include "operators/codec.h"
 #include "pipeline/engine/check.h"
 #include "pipeline/engine/members.h"
+#include "pipeline/engine/row_patch.h"
 
 namespace bellwether::sim {
 namespace {
@@ -19,7 +20,7 @@ uint64_t check_of(std::string_view key, std::string_view value) {
   return XXH3_64bits_withSeed(value.data(), value.size(), XXH3_64bits(key.data(), key.size()));
 }
 
-enum class Change : uint8_t { kPut = 1, kErase = 2, kEraseRange = 3, kMembers = 4 };
+enum class Change : uint8_t { kPut = 1, kErase = 2, kEraseRange = 3, kMembers = 4, kPatch = 5 };
 
 class SimWriteSet final : public WriteSet {
  public:
@@ -33,6 +34,7 @@ class SimWriteSet final : public WriteSet {
   void change_members(std::string_view key, std::string_view change) override {
     add(Change::kMembers, Family::kViews, key, change);
   }
+  void patch(std::string_view key, std::string_view patch) override { add(Change::kPatch, Family::kState, key, patch); }
   size_t bytes() const override { return body_.size(); }
   size_t rows() const override { return rows_; }
   const std::string& body() const { return body_; }
@@ -82,6 +84,14 @@ void put_in(Families& families, std::string_view body) {
         } else if (it != rows.end()) {
           rows.erase(it);
         }
+        break;
+      }
+      case Change::kPatch: {
+        std::string row;
+        const auto it = rows.find(key);
+        BELLWETHER_REQUIRE(it != rows.end() && apply_patches(it->second.value, {&value, 1}, row),
+                           "a patch in the simulated log was made for another row");
+        it->second = {row, check_of(key, row)};
         break;
       }
     }

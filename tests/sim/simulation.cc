@@ -158,6 +158,7 @@ void World::start() {
       options.fold.packs_above_permille = 0;
       options.fold.packs_after = static_cast<uint32_t>(plan_.chance(50) ? 0 : plan_.between(1, 200));
     }
+    options.fold.patch_always = plan_.chance(60);
     // Room for some records only, or for one that everybody waits for and no other.
     if (plan_.chance(40)) options.held_bytes = static_cast<size_t>(plan_.between(1, 60'000));
     options.commit_now = [this] { return plan_.below(process_->commit_one_in) == 0; };

@@ -11,6 +11,7 @@
 #include "operators/people.h"
 #include "operators/registry.h"
 #include "operators/scores.h"
+#include "pipeline/engine/state_rows.h"
 
 namespace bellwether::cache_test {
 namespace {
@@ -33,13 +34,12 @@ CacheSlot& loaded(StateCache& cache, const StateKey& key) {
   return *slot;
 }
 
-// What a commit would write.
-std::unique_ptr<WriteSet> carry(StateCache& cache, Store& store, uint64_t flight) {
+// What a commit would write; how many of the rows as patches is added to `patches`.
+std::unique_ptr<WriteSet> carry(StateCache& cache, Store& store, uint64_t flight, size_t& patches) {
   auto set = store.new_write_set();
-  for (CacheSlot* slot : cache.dirty()) {
-    std::string row;
-    if (encode_state_row(*slot, row)) set->put(Family::kState, keys::state(slot->key), row);
-  }
+  StateRows rows;
+  rows.encode(cache, [&](const CacheSlot& slot) { patches += slot.patches > 0; });
+  rows.write(*set);
   cache.carried(flight);
   return set;
 }
@@ -59,7 +59,7 @@ TEST(Cache, WhatIsReadIsWhatWasFoldedLast) {
       ASSERT_TRUE(store->write(*under_way, true).ok());
       under_way.reset(), landed = flight;
     };
-    size_t packed = 0;
+    size_t packed = 0, patches = 0;
     for (int step = 0; step < 5000; ++step) {
       const uint64_t n = 1 + random() % (random() % 4 == 0 ? 200 : 10);
       CacheSlot& slot = loaded(cache, scores_of(n));
@@ -67,11 +67,12 @@ TEST(Cache, WhatIsReadIsWhatWasFoldedLast) {
       auto& state = dynamic_cast<ScoresState&>(*slot.state);
       ASSERT_EQ(state.likers, likers[n]) << "step " << step;
       if (random() % 3 != 0) {
-        state.id = "user-" + std::to_string(n), state.likers = likers[n] = step;
+        state.id = "user-" + std::to_string(n) + " whose name is long", state.likers = likers[n] = step;
         cache.folded(slot);
         packed += slot.state == nullptr;
       }
-      if (random() % 20 == 0) land(), under_way = carry(cache, *store, ++flight);
+      if (random() % 200 == 0) cache.keep_rows(random() % 4 != 0);
+      if (random() % 20 == 0) land(), under_way = carry(cache, *store, ++flight, patches);
       if (random() % 20 == 0) land();
       // Dirty ones stay, and so does what a commit carries that has not landed yet.
       cache.evict(landed);
@@ -81,11 +82,12 @@ TEST(Cache, WhatIsReadIsWhatWasFoldedLast) {
       ASSERT_NE(seen, nullptr);
       ASSERT_EQ(dynamic_cast<const ScoresState*>(seen)->likers, likers[n]);
     }
-    land(), under_way = carry(cache, *store, ++flight), land();
+    land(), under_way = carry(cache, *store, ++flight, patches), land();
     cache.evict(landed);
     EXPECT_LE(cache.bytes(), options.cache_bytes);
     EXPECT_LT(cache.states(), likers.size());
     EXPECT_GT(packed, 0U) << after;
+    EXPECT_GT(patches, 500U) << after;  // which the store works in, and refuses where they are of another row
     for (const auto& [n, wanted] : likers) {
       const State* seen = nullptr;
       ASSERT_TRUE(cache.peek(scores_of(n), seen).ok());
@@ -94,6 +96,35 @@ TEST(Cache, WhatIsReadIsWhatWasFoldedLast) {
         EXPECT_EQ(dynamic_cast<const ScoresState*>(seen)->likers, wanted);
       }
     }
+  }
+}
+
+// A chain of patches is as long as it may be and no longer; without rows kept there are none.
+TEST(Cache, AWholeRowComesAfterSomePatches) {
+  for (const bool keep : {true, false}) {
+    const auto store = make_memory_store();
+    StateCache cache(operators(), *store, FoldOptions{});
+    cache.keep_rows(keep);
+    size_t patches = 0;
+    std::string chain;
+    for (uint64_t flight = 1; flight <= 40; ++flight) {
+      CacheSlot& slot = loaded(cache, scores_of(1));
+      ASSERT_TRUE(cache.unpack(slot).ok());
+      auto& state = dynamic_cast<ScoresState&>(*slot.state);
+      state.id = "somebody whose name is long enough", state.likers = static_cast<int64_t>(flight);
+      cache.folded(slot);
+      const size_t before = patches;
+      ASSERT_TRUE(store->write(*carry(cache, *store, flight, patches), true).ok());
+      chain += patches > before ? 'p' : 'w';
+    }
+    EXPECT_EQ(chain.substr(0, 19), keep ? "wppppppppwppppppppw" : std::string(19, 'w'));
+    std::string row;
+    Status status;
+    ASSERT_TRUE(store->get(Family::kState, keys::state(scores_of(1)), row, status));
+    int64_t timer;
+    std::unique_ptr<State> state;
+    ASSERT_TRUE(decode_state_row(operators().get(OperatorId::kScores), row, timer, &state));
+    EXPECT_EQ(dynamic_cast<const ScoresState&>(*state).likers, 40);
   }
 }
 
