@@ -217,7 +217,7 @@ TEST(EngineParts, ListsAreStoreAndChangesTogether) {
     under_way.reset();
     std::set<IndexKey> stored;
     for (const auto& [bytes, value] : rows(*store, Family::kViews)) {
-      const ListRow row = each_listed(bytes, value, [&](const IndexKey& at) {
+      const ListRow row = each_listed(bytes, value, [&, &bytes = bytes](const IndexKey& at) {
         ASSERT_TRUE(stored.insert(at).second);
         ASSERT_EQ(bytes, is_board(at.index) ? keys::members(at) : keys::index(at));
       });

@@ -178,8 +178,13 @@ struct NaiveBook {
     const ptrdiff_t met = e.undo ? standing(target(e), e.kind) : undo_ahead(target(e), e.kind, e.time_us, true);
     if (met >= 0) {
       LikeEntry& other = entries[static_cast<size_t>(met)];
-      (e.undo ? other.undone : other.used) = true;
-      (e.undo ? e.used : e.undone) = true;
+      if (e.undo) {
+        other.undone = true;
+        e.used = true;
+      } else {
+        other.used = true;
+        e.undone = true;
+      }
       e.born = true;
     }
     entries.push_back(e);
