@@ -245,23 +245,23 @@ void StateCache::folded(CacheSlot& slot) {
 }
 
 bool StateCache::wrote(CacheSlot& slot, std::string_view row, std::string& patch) {
-  const size_t object = slot.bytes - slot.before.size;  // where it is one
+  const size_t others = slot.bytes - slot.before.size;
   const bool patched = slot.before.size > 0 && !row.empty() && slot.patches < kPatchesMax &&
                        make_patch(slot.before.view(), row, row.size() / 2, patch);
   slot.patches = patched ? slot.patches + 1 : 0;
-  if (slot.state == nullptr) {
+  if (slot.state == nullptr && (keep_rows_ || slot.row_stored > 0)) {
     slot.before.assign(row);
     slot.row_stored = slot.before.size;
     slot.row = std::exchange(slot.before, {}).bytes;
     account(slot, kSlotBytes + row.size());
     return patched;
   }
-  if (keep_rows_ && !row.empty()) {
+  if (slot.state != nullptr && keep_rows_ && !row.empty()) {
     slot.before.assign(row);
   } else {
     slot.before = {};
   }
-  account(slot, object + slot.before.size);
+  account(slot, others + slot.before.size);
   return patched;
 }
 
