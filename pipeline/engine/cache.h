@@ -157,6 +157,7 @@ class StateCache {
 
  private:
   static void fetch_lines(const void* at, size_t n) {
+    if (at == nullptr) return;  // of a slot that is somebody else's by now
     for (size_t i = 0; i < n; ++i) __builtin_prefetch(static_cast<const char*>(at) + 64 * i);
   }
   static constexpr size_t kSlab = 256, kHints = 4096;
