@@ -195,22 +195,11 @@ TEST_P(StorePatches, RowsAreWhatWasWritten) {
 
 INSTANTIATE_TEST_SUITE_P(Both, StorePatches, ::testing::Bool(), store_name);
 
-// Through files, levels, the log that is read again and openings.
 TEST(RocksStore, PatchesOverReopening) {
-  const TemporaryFolder folder;
   PatchedRows model(6);
-  for (int round = 0; round < 12; ++round) {
-    const auto store = open_or_fail(folder.path());
-    for (int i = 0; i < 40; ++i) model.write(*store);
-    static constexpr Family kPurged[] = {Family::kState};
-    bool held = false;
-    const auto never = [] { return false; };
-    if (round % 3 == 1) {
-      ASSERT_EQ(store->purge(kPurged, store->snapshot()->sequence(), never, held).message, "");
-      ASSERT_FALSE(held);
-    }
-    model.expect_in(*store, *store->snapshot());
-  }
+  over_reopening(
+      Family::kState, [&](Store& store) { model.write(store); },
+      [&](const Store& store) { model.expect_in(store, *store.snapshot()); });
 }
 
 // A row that is not the one a patch was made for is damage, said to whoever reads it.

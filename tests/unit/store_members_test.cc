@@ -61,15 +61,6 @@ class MembersModel {
 
 using StoreMembers = BothStores;
 
-// All files are rewritten.
-void rewrite(Store& store) {
-  static constexpr Family kPurged[] = {Family::kViews};
-  bool held = false;
-  const auto never = [] { return false; };
-  ASSERT_EQ(store.purge(kPurged, store.snapshot()->sequence(), never, held).message, "");
-  ASSERT_FALSE(held);
-}
-
 TEST_P(StoreMembers, MembersAreSets) {
   MembersModel model(2);
   std::shared_ptr<const Snapshot> before;
@@ -89,16 +80,11 @@ TEST_P(StoreMembers, MembersAreSets) {
 
 INSTANTIATE_TEST_SUITE_P(Both, StoreMembers, ::testing::Bool(), store_name);
 
-// Through files, levels and openings, rows of members are the sets that were asked for, and empty ones are not there.
 TEST(RocksStore, MembersOverReopening) {
-  const TemporaryFolder folder;
   MembersModel model(3);
-  for (int round = 0; round < 12; ++round) {
-    const auto store = open_or_fail(folder.path());
-    for (int i = 0; i < 40; ++i) model.change(*store);
-    if (round % 3 == 1) rewrite(*store);
-    model.expect_in(*store->snapshot());
-  }
+  over_reopening(
+      Family::kViews, [&](Store& store) { model.change(store); },
+      [&](const Store& store) { model.expect_in(*store.snapshot()); });
 }
 
 TEST(RocksStore, EmptyMembersLeaveTheFiles) {
@@ -111,7 +97,8 @@ TEST(RocksStore, EmptyMembersLeaveTheFiles) {
       set->change_members("B" + std::to_string(i), members_change(come ? none : one, come ? one : none));
     write_or_fail(*store, *set);
   }
-  for (int i = 0; i < 2; ++i) rewrite(*store);  // the first makes rows of the changes, the second takes the empty out
+  // The first makes rows of the changes, the second takes the empty out.
+  for (int i = 0; i < 2; ++i) rewrite(*store, Family::kViews);
   EXPECT_LT(store->figures().estimated_rows, 100U);
 }
 

@@ -50,6 +50,26 @@ inline void write_or_fail(Store& store, WriteSet& set, bool sync = false) {
   ASSERT_EQ(status.message, "");
 }
 
+// All files of a family are rewritten.
+inline void rewrite(Store& store, Family family) {
+  bool held = false;
+  const auto never = [] { return false; };
+  ASSERT_EQ(store.purge({&family, 1}, store.snapshot()->sequence(), never, held).message, "");
+  ASSERT_FALSE(held);
+}
+
+// Rounds of change(store), through files, levels, the log that is read again and openings; expect(store) after each.
+template <class Change, class Expect>
+void over_reopening(Family family, Change&& change, Expect&& expect) {
+  const TemporaryFolder folder;
+  for (int round = 0; round < 12; ++round) {
+    const auto store = open_or_fail(folder.path());
+    for (int i = 0; i < 40; ++i) change(*store);
+    if (round % 3 == 1) rewrite(*store, family);
+    expect(*store);
+  }
+}
+
 inline void put(Store& store, Family family, std::string_view key, std::string_view value) {
   auto set = store.new_write_set();
   set->put(family, key, value);
